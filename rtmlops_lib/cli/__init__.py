@@ -1,0 +1,5 @@
+"""The command line: thin modules over the library."""
+
+from rtmlops_lib.cli.main import main
+
+__all__ = ["main"]

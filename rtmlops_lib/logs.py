@@ -1,0 +1,67 @@
+"""Structured logs: event names and key=value pairs, to standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, cast
+
+import structlog
+
+__all__ = ["configure_logging", "get_logger"]
+
+LogFormat = Literal["auto", "console", "json"]
+
+
+def configure_logging(level: str = "INFO", fmt: LogFormat = "auto") -> None:
+    """Set up structlog and the standard library's root logger once per process.
+
+    Parameters
+    ----------
+    level : str
+        Lowest level that is written, by its standard name.
+    fmt : {"auto", "console", "json"}
+        ``auto`` writes for people on a terminal and JSON lines elsewhere.
+    """
+    console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer()
+        if console
+        else structlog.processors.JSONRenderer()
+    )
+    tail: list[structlog.typing.Processor] = (
+        [renderer] if console else [structlog.processors.format_exc_info, renderer]
+    )
+    structlog.configure(
+        processors=[*shared, *tail],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # Client libraries log through the standard library: warnings only, one line.
+    logging.basicConfig(
+        level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        force=True,
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger bound to ``name``; configuration may come later.
+
+    Examples
+    --------
+    >>> log = get_logger("rtmlops_lib.example")
+    >>> log.bind(topic="trips") is not log
+    True
+    """
+    return cast(structlog.stdlib.BoundLogger, structlog.get_logger(logger=name))

@@ -1,0 +1,104 @@
+"""The names of all metrics, in one place.
+
+Counters and gauges carry ``service`` and what else their help says; partitions'
+labels are removed when the partition leaves.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+__all__ = ["ServiceMetrics"]
+
+_BATCH_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class ServiceMetrics:
+    """The metrics of one consuming service, on a registry of their own.
+
+    Parameters
+    ----------
+    service : str
+        Value of the label ``service``.
+    registry : CollectorRegistry, optional
+        Where they are registered; a new one by default.
+
+    Examples
+    --------
+    >>> metrics = ServiceMetrics("storage")
+    >>> metrics.rows.labels("storage", "datacenter").inc(3)
+    >>> metrics.registry.get_sample_value(
+    ...     "rtmlops_rows_total", {"service": "storage", "stream": "datacenter"}
+    ... )
+    3.0
+    """
+
+    def __init__(
+        self, service: str, registry: CollectorRegistry | None = None
+    ) -> None:
+        self.service = service
+        self.registry = CollectorRegistry() if registry is None else registry
+        by_stream = ["service", "stream"]
+        by_partition = ["service", "topic", "partition"]
+
+        def counter(name: str, text: str, labels: list[str]) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str, labels: list[str]) -> Gauge:
+            return Gauge(name, text, labels, registry=self.registry)
+
+        self.rows = counter("rtmlops_rows_total", "Rows stored.", by_stream)
+        self.duplicates = counter(
+            "rtmlops_duplicates_total", "Identical repeats, not stored.", by_stream
+        )
+        self.rejected = counter(
+            "rtmlops_rejected_total",
+            "Records that are no event, by reason.",
+            [*by_stream, "reason"],
+        )
+        self.dead_letters = counter(
+            "rtmlops_dead_letters_total",
+            "Dead letters sent, by reason.",
+            [*by_stream, "reason"],
+        )
+        self.events_lost = counter(
+            "rtmlops_events_lost_total",
+            "Offsets that the log dropped before they were read.",
+            by_partition,
+        )
+        self.fenced = counter(
+            "rtmlops_fenced_total",
+            "Writes refused because another member owns the partition.",
+            by_partition,
+        )
+        self.write_retries = counter(
+            "rtmlops_write_retries_total",
+            "Writes repeated after a transient fault.",
+            ["service"],
+        )
+        self.lag = gauge(
+            "rtmlops_consumer_lag", "Records between position and end.", by_partition
+        )
+        self.position = gauge(
+            "rtmlops_consumer_position", "Next offset to be stored.", by_partition
+        )
+        self.ready = gauge("rtmlops_ready", "1 while the service is ready.", ["service"])
+        self.batch_seconds = Histogram(
+            "rtmlops_batch_seconds",
+            "Time from first record in hand to commit.",
+            ["service"],
+            buckets=_BATCH_SECONDS,
+            registry=self.registry,
+        )
+        self.batch_rows = Histogram(
+            "rtmlops_batch_rows",
+            "Records in a batch.",
+            ["service"],
+            buckets=(1, 10, 100, 500, 1_000, 2_500, 5_000, 10_000),
+            registry=self.registry,
+        )
+
+    def forget_partition(self, topic: str, partition: int) -> None:
+        """Remove the gauges of a partition that another member reads now."""
+        for gauge in (self.lag, self.position):
+            gauge.remove_by_labels({"topic": topic, "partition": str(partition)})

@@ -1,0 +1,21 @@
+"""Where events end up, exactly once."""
+
+from rtmlops_lib.store.contract import (
+    Claim,
+    Position,
+    RefusedRow,
+    Store,
+    StoreUnavailable,
+    TopicRef,
+    Written,
+)
+
+__all__ = [
+    "Claim",
+    "Position",
+    "RefusedRow",
+    "Store",
+    "StoreUnavailable",
+    "TopicRef",
+    "Written",
+]

@@ -1,0 +1,192 @@
+"""What the pipeline asks of a store, whatever database stands behind it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from rtmlops_lib.errors import DependencyUnavailable
+from rtmlops_lib.streams import (
+    ColumnBatch,
+    PartitionOffset,
+    Reason,
+    StreamSpec,
+    TopicPartition,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Claim",
+    "Position",
+    "RefusedRow",
+    "Store",
+    "StoreUnavailable",
+    "TopicRef",
+    "Written",
+]
+
+
+class StoreUnavailable(DependencyUnavailable):
+    """The store did not answer in time or closed the connection; try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRef:
+    """A topic as it exists now: recreating it gives a new ``topic_id``."""
+
+    cluster_id: str
+    topic_id: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a member learns when it takes over a partition.
+
+    ``next_offset`` is None where the group has never stored anything of it.
+    """
+
+    next_offset: int | None
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The move of one partition's offset that a write makes, or not at all."""
+
+    ref: TopicRef
+    partition: int
+    expected: int
+    next_offset: int
+    epoch: int
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """The partition that moves."""
+        return TopicPartition(self.ref.topic, self.partition)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A valid event that will not be stored: it conflicts, or the store refused it."""
+
+    stream: str
+    place: PartitionOffset
+    reason: Reason
+    detail: str
+
+
+@dataclass(slots=True)
+class Written:
+    """What one write did.
+
+    Parameters
+    ----------
+    rows : dict of str to int
+        New rows by stream.
+    duplicates : dict of str to int
+        Identical repeats, in the batch or against the table, by stream.
+    refused : list of RefusedRow
+        Rows that were handed to ``before_commit`` and are not stored.
+    fenced : frozenset of TopicPartition
+        Partitions whose offset had moved or whose epoch is another's. When there is
+        one, nothing at all was written.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    duplicates: dict[str, int] = field(default_factory=dict)
+    refused: list[RefusedRow] = field(default_factory=list)
+    fenced: frozenset[TopicPartition] = frozenset()
+
+
+class Store(ABC):
+    """A place where events end up exactly once.
+
+    ``consistency`` is ``"atomic"`` where rows and offsets move in one transaction,
+    ``"idempotent"`` where rows go first, keyed by identity, and offsets after.
+
+    A consume loop calls ``claim``, ``write`` and ``forget`` from its writer thread,
+    each bounded by the deadline given; nothing is called from two threads at once.
+
+    Raises
+    ------
+    StoreUnavailable
+        Transient: nothing, or everything, of the call happened. ``write`` settles an
+        ambiguous commit itself by reading the offsets again, before it raises.
+    ConfigurationFault
+        Rights, names, schema or settings are wrong: a human is needed.
+    """
+
+    consistency: Literal["atomic", "idempotent"]
+
+    @abstractmethod
+    def migrate(self, specs: Sequence[StreamSpec]) -> list[str]:
+        """Bring shared tables and the specs' tables up to date; say what was done."""
+
+    @abstractmethod
+    def claim(
+        self,
+        group: str,
+        partitions: Mapping[TopicPartition, TopicRef],
+        *,
+        deadline_seconds: float = 10.0,
+    ) -> dict[TopicPartition, Claim]:
+        """Take partitions over: raise their epochs, return where to read on.
+
+        Whoever held an older epoch is fenced from then on.
+        """
+
+    @abstractmethod
+    def write(
+        self,
+        group: str,
+        batches: Sequence[ColumnBatch],
+        positions: Sequence[Position],
+        *,
+        before_commit: Callable[[Sequence[RefusedRow]], None] | None = None,
+        deadline_seconds: float = 10.0,
+    ) -> Written:
+        """Store events and move offsets, both or neither.
+
+        Parameters
+        ----------
+        group : str
+            The consumer group whose offsets move.
+        batches : sequence of ColumnBatch
+            At most one a stream; may be empty (offsets move over markers too).
+        positions : sequence of Position
+            Every partition that the batches touch, and more if they moved.
+        before_commit : callable, optional
+            Called once, before the commit, with the rows that will not be stored;
+            what it raises rolls the write back.
+        deadline_seconds : float
+            Bound on the whole call.
+        """
+
+    @abstractmethod
+    def offsets(self, group: str | None = None) -> pd.DataFrame:
+        """Return ``stream_offsets``, of one group or all."""
+
+    @abstractmethod
+    def read(
+        self,
+        spec: StreamSpec,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return stored events with ``since <= time < until``, ordered by time."""
+
+    @abstractmethod
+    def maintain(self, specs: Sequence[StreamSpec]) -> dict[str, int]:
+        """Roll up, apply retention; return counts by task. One runs at a time."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close connections; twice is fine."""

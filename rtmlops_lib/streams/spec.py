@@ -1,0 +1,228 @@
+"""What a stream is: its topic, its keys, its fields, its table."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rtmlops_lib.errors import SpecError
+
+__all__ = ["FieldSpec", "FieldType", "StreamSpec", "TimeFormat", "TimeSpec"]
+
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,47}")
+# Columns that every table has beside the spec's own.
+RESERVED_COLUMNS = frozenset(
+    {"attributes", "ingest_time", "kafka_partition", "kafka_offset"}
+)
+
+
+class FieldType(StrEnum):
+    """Types a field may have; each maps to one column type of the store."""
+
+    NUMBER = "number"  # 64-bit float, finite
+    INTEGER = "integer"  # 64-bit signed
+    STRING = "string"
+    BOOLEAN = "boolean"
+    TIME = "time"  # an instant, ISO 8601 with an offset
+
+
+class TimeFormat(StrEnum):
+    """How an event's time is written."""
+
+    ISO8601 = "iso8601"
+    EPOCH_S = "epoch_s"
+    EPOCH_MS = "epoch_ms"
+    EPOCH_US = "epoch_us"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FieldSpec(_Frozen):
+    """One typed field of an event.
+
+    Bounds are physical impossibility (a negative CPU load), not abnormality:
+    an anomalous value lies inside them.
+    """
+
+    type: FieldType = FieldType.NUMBER
+    unit: str = ""
+    description: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    required: bool = False
+
+    @model_validator(mode="after")
+    def _bounds_make_sense(self) -> FieldSpec:
+        bounded = self.minimum is not None or self.maximum is not None
+        if bounded and self.type not in (FieldType.NUMBER, FieldType.INTEGER):
+            raise ValueError(f"bounds need a number or integer, got {self.type}")
+        if (
+            self.minimum is not None
+            and self.maximum is not None
+            and self.minimum > self.maximum
+        ):
+            raise ValueError(f"minimum {self.minimum} exceeds maximum {self.maximum}")
+        return self
+
+
+class TimeSpec(_Frozen):
+    """Where an event's time stands and how far from its record it may lie.
+
+    Both limits compare the event's time with the Kafka record's timestamp, never
+    with the reader's clock, so that every reading reaches the same verdict.
+    """
+
+    field: str = "time"
+    format: TimeFormat = TimeFormat.ISO8601
+    max_future_seconds: float = Field(default=600.0, ge=0)
+    max_age_seconds: float | None = Field(default=None, gt=0)
+
+
+class StreamSpec(_Frozen):
+    """Everything the pipeline knows of a stream; the code knows nothing more.
+
+    Parameters
+    ----------
+    name, topic, table : str
+        The stream's name, its Kafka topic, its table.
+    time : TimeSpec
+        The event's time.
+    partition_key : str
+        The field that producers use as the record's key.
+    series_key : tuple of str
+        The fields that name one time series (a server; a service on a server).
+    identity : tuple of str
+        The fields, time among them, that make two events the same event.
+    fields : dict of str to FieldSpec
+        The typed fields except time. What a spec does not name is kept as
+        ``attributes``.
+    target : str, optional
+        The field that a model predicts.
+    rollups : bool
+        Whether ``<table>_1m`` and ``<table>_1h`` exist.
+    partitions : int
+        Partitions of the topic when we create it.
+    retention_days : float, optional
+        Age beyond which rows are dropped; None keeps all.
+    max_key_bytes : int
+        Longest accepted record key and identity string, in bytes.
+
+    Raises
+    ------
+    SpecError
+        When the parts contradict one another (from ``load`` and ``from_dict``).
+
+    Notes
+    -----
+    Taught in chapter 02; ``rtmlops stream show`` prints one.
+    """
+
+    name: str
+    topic: str
+    table: str
+    description: str = ""
+    time: TimeSpec = TimeSpec()
+    partition_key: str
+    series_key: tuple[str, ...]
+    identity: tuple[str, ...]
+    fields: dict[str, FieldSpec]
+    target: str | None = None
+    rollups: bool = True
+    partitions: int = Field(default=3, ge=1)
+    retention_days: float | None = Field(default=None, gt=0)
+    max_key_bytes: int = Field(default=512, ge=1, le=2048)
+    max_value_bytes: int = Field(default=1_000_000, ge=1)
+
+    @field_validator("series_key", "identity", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> StreamSpec:
+        for name in (self.name, self.table, self.time.field, *self.fields):
+            if not _IDENTIFIER.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is no identifier: lower-case letters, digits and _, "
+                    "starting with a letter, at most 48 characters"
+                )
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", self.topic):
+            raise ValueError(f"{self.topic!r} is no Kafka topic name")
+        clash = RESERVED_COLUMNS & {*self.fields, self.time.field}
+        if clash:
+            raise ValueError(f"{sorted(clash)} are reserved column names")
+        if self.time.field in self.fields:
+            raise ValueError(f"{self.time.field!r} is the time, not one of the fields")
+        if self.time.field not in self.identity:
+            raise ValueError(f"identity must contain the time {self.time.field!r}")
+        for role, names in (
+            ("partition_key", (self.partition_key,)),
+            ("series_key", self.series_key),
+            ("identity", self.identity),
+        ):
+            for name in names:
+                if role == "identity" and name == self.time.field:
+                    continue
+                field = self.fields.get(name)
+                if field is None:
+                    raise ValueError(f"{role} {name!r} is not among the fields")
+                if field.type is not FieldType.STRING or not field.required:
+                    raise ValueError(f"{role} {name!r} must be a required string")
+        if self.target is not None:
+            target = self.fields.get(self.target)
+            if target is None or target.type is not FieldType.NUMBER:
+                raise ValueError(f"target {self.target!r} must be a number field")
+        return self
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any], *, source: str = "spec") -> StreamSpec:
+        """Build a spec from plain data; ``source`` names it in errors."""
+        try:
+            return cls.model_validate(raw)
+        except ValueError as error:
+            raise SpecError(
+                f"{source} is no valid stream: {error}",
+                remedy="compare it with 'rtmlops stream show datacenter'",
+            ) from error
+
+    @classmethod
+    def load(cls, path: Path | str) -> StreamSpec:
+        """Read a spec from a YAML file."""
+        path = Path(path)
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SpecError(f"cannot read {path}: {error}") from error
+        if not isinstance(raw, dict):
+            raise SpecError(f"{path} holds no mapping")
+        return cls.from_dict(raw, source=str(path))
+
+    def evolve(self, **changes: Any) -> StreamSpec:
+        """Return a copy with some parts changed, validated anew.
+
+        Examples
+        --------
+        >>> from rtmlops_lib.streams import builtin_specs
+        >>> builtin_specs()["datacenter"].evolve(topic="ch03-metrics").topic
+        'ch03-metrics'
+        """
+        return self.from_dict({**self.model_dump(), **changes}, source=self.name)
+
+    @cached_property
+    def identity_fields(self) -> tuple[str, ...]:
+        """The identity without the time."""
+        return tuple(name for name in self.identity if name != self.time.field)
+
+    @cached_property
+    def numeric_fields(self) -> tuple[str, ...]:
+        """The number and integer fields, in order."""
+        numeric = (FieldType.NUMBER, FieldType.INTEGER)
+        return tuple(n for n, f in self.fields.items() if f.type in numeric)

@@ -1,0 +1,17 @@
+"""Kafka behind two ports; adapters for two clients and a fake that misbehaves."""
+
+from rtmlops_lib.transport.errors import (
+    DeliveryFailed,
+    MemberFenced,
+    TransportUnavailable,
+)
+from rtmlops_lib.transport.ports import EventConsumer, EventProducer, Polled
+
+__all__ = [
+    "DeliveryFailed",
+    "EventConsumer",
+    "EventProducer",
+    "MemberFenced",
+    "Polled",
+    "TransportUnavailable",
+]
