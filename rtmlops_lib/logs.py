@@ -7,6 +7,7 @@ import sys
 from typing import Literal, cast
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 __all__ = ["configure_logging", "get_logger"]
 
@@ -55,7 +56,7 @@ def configure_logging(level: str = "INFO", fmt: LogFormat = "auto") -> None:
     )
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+def get_logger(name: str) -> FilteringBoundLogger:
     """Return a logger bound to ``name``; configuration may come later.
 
     Examples
@@ -64,4 +65,4 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     >>> log.bind(topic="trips") is not log
     True
     """
-    return cast(structlog.stdlib.BoundLogger, structlog.get_logger(logger=name))
+    return cast(FilteringBoundLogger, structlog.get_logger(component=name))

@@ -1,1 +1,1 @@
-"""."""
+"""The headless services, and the one consume loop that they share."""

@@ -6,6 +6,7 @@ from rtmlops_lib.store.contract import (
     RefusedRow,
     Store,
     StoreUnavailable,
+    Takeover,
     TopicRef,
     Written,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "RefusedRow",
     "Store",
     "StoreUnavailable",
+    "Takeover",
     "TopicRef",
     "Written",
 ]

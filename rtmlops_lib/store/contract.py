@@ -26,6 +26,7 @@ __all__ = [
     "RefusedRow",
     "Store",
     "StoreUnavailable",
+    "Takeover",
     "TopicRef",
     "Written",
 ]
@@ -45,14 +46,34 @@ class TopicRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Takeover:
+    """What a member knows of a partition before it takes it over.
+
+    Parameters
+    ----------
+    ref : TopicRef
+    initial : int
+        Where a group starts that has never read a topic of this name.
+    log_start : int
+        The first offset that the log holds. A group that knows a former topic of
+        this name starts here; one whose stored offset lies below goes on here.
+    """
+
+    ref: TopicRef
+    initial: int
+    log_start: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What a member learns when it takes over a partition.
 
-    ``next_offset`` is None where the group has never stored anything of it.
+    ``lost`` counts the offsets between what was stored and the log's start.
     """
 
-    next_offset: int | None
+    next_offset: int
     epoch: int
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +153,14 @@ class Store(ABC):
     def claim(
         self,
         group: str,
-        partitions: Mapping[TopicPartition, TopicRef],
+        partitions: Mapping[TopicPartition, Takeover],
         *,
         deadline_seconds: float = 10.0,
     ) -> dict[TopicPartition, Claim]:
         """Take partitions over: raise their epochs, return where to read on.
 
-        Whoever held an older epoch is fenced from then on.
+        Whoever held an older epoch is fenced from then on. Offsets that the log has
+        dropped are skipped and written to ``alerts`` in the same transaction.
         """
 
     @abstractmethod
