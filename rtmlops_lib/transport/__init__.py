@@ -1,10 +1,12 @@
 """Kafka behind two ports; adapters for two clients and a fake that misbehaves."""
 
+from rtmlops_lib.transport.admin import TopicAdmin, TopicDescription
 from rtmlops_lib.transport.errors import (
     DeliveryFailed,
     MemberFenced,
     TransportUnavailable,
 )
+from rtmlops_lib.transport.factory import open_admin, open_consumer, open_producer
 from rtmlops_lib.transport.ports import EventConsumer, EventProducer, Polled
 
 __all__ = [
@@ -13,5 +15,10 @@ __all__ = [
     "EventProducer",
     "MemberFenced",
     "Polled",
+    "TopicAdmin",
+    "TopicDescription",
     "TransportUnavailable",
+    "open_admin",
+    "open_consumer",
+    "open_producer",
 ]

@@ -1,0 +1,108 @@
+"""kafka-python's exceptions, translated into ours."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kafka import errors
+
+from rtmlops_lib.errors import ConfigurationFault, RtmlopsError, UsageError
+from rtmlops_lib.settings import Settings
+from rtmlops_lib.transport._client_settings import security_summary
+from rtmlops_lib.transport.errors import MemberFenced, TransportUnavailable
+
+__all__ = ["quieten", "translated", "translation"]
+
+_AUTHENTICATION = (
+    errors.SaslAuthenticationFailedError,
+    errors.UnsupportedSaslMechanismError,
+    errors.IllegalSaslStateError,
+    errors.SecurityDisabledError,
+)
+_NOISY = (
+    "kafka.cluster",
+    "kafka.consumer.fetcher",
+    "kafka.coordinator.base",
+    "kafka.coordinator.heartbeat",
+    "kafka.coordinator.consumer",
+    "kafka.net.connection",
+    "kafka.net.manager",
+    "kafka.producer.kafka",
+    "kafka.producer.sender",
+)
+
+
+def translation(error: BaseException, settings: Settings) -> RtmlopsError:
+    """Return the error of ours that says the same."""
+    where = security_summary(settings)
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, errors.FencedInstanceIdError):
+        return MemberFenced(
+            "another member uses this one's group instance id",
+            remedy="give each process its own --group-instance-id",
+        )
+    if isinstance(error, _AUTHENTICATION):
+        return ConfigurationFault(
+            f"Kafka at {where} refuses the credentials ({text})",
+            remedy="check RTMLOPS_KAFKA_SECURITY_PROTOCOL and RTMLOPS_KAFKA_SASL_*",
+        )
+    if isinstance(error, errors.AuthorizationError):
+        return ConfigurationFault(
+            f"Kafka at {where} does not permit this ({text})",
+            remedy="grant the user Read and Describe on topic and group",
+        )
+    if isinstance(error, (errors.InvalidTopicError, errors.InvalidGroupIdError)):
+        return ConfigurationFault(
+            f"Kafka at {where} refuses the name ({text})",
+            remedy="use letters, digits, '.', '_' and '-' only",
+        )
+    if isinstance(error, errors.UnknownTopicOrPartitionError):
+        return ConfigurationFault(
+            f"Kafka at {where} has no such topic ({text})",
+            remedy="'rtmlops topics create' makes it, 'rtmlops topics list' shows all",
+        )
+    if isinstance(error, errors.KafkaConfigurationError):
+        return UsageError(f"kafka-python refuses its settings ({error})")
+    return TransportUnavailable(
+        f"Kafka at {where} does not answer ({text})",
+        remedy="check that it runs: 'rtmlops status', 'rtmlops doctor'",
+    )
+
+
+@contextmanager
+def translated(settings: Settings) -> Iterator[None]:
+    """Turn what kafka-python raises inside into our family."""
+    try:
+        yield
+    except (errors.KafkaError, OSError) as error:
+        raise translation(error, settings) from error
+
+
+class _OncePerMinute(logging.Filter):
+    """Lets an identical line pass once a minute: kafka-python repeats ten a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        now = time.monotonic()
+        key = str(record.msg)[:60]
+        if now - self._last.get(key, -60.0) < 60.0:
+            return False
+        self._last[key] = now
+        return True
+
+
+_FILTER = _OncePerMinute()
+
+
+def quieten() -> None:
+    """Thin out the loggers that repeat one line for as long as a fault lasts."""
+    for name in _NOISY:
+        logging.getLogger(name).addFilter(_FILTER)

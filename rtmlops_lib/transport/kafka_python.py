@@ -1,0 +1,361 @@
+"""The consumer's port over kafka-python, the default client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, errors
+from kafka import TopicPartition as ClientPartition
+from kafka.admin import KafkaAdminClient
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.structs import OffsetAndMetadata
+
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.logs import get_logger
+from rtmlops_lib.settings import Settings
+from rtmlops_lib.streams import RawRecords, TopicPartition
+from rtmlops_lib.transport._client_settings import (
+    CLIENT_ID,
+    kafka_python_extra,
+    kafka_python_security,
+)
+from rtmlops_lib.transport._kafka_python_errors import (
+    quieten,
+    translated,
+    translation,
+)
+from rtmlops_lib.transport._membership import MembershipLog
+from rtmlops_lib.transport.admin import TopicAdmin
+from rtmlops_lib.transport.errors import TransportUnavailable
+from rtmlops_lib.transport.ports import EventConsumer, Polled
+
+__all__ = ["KafkaPythonConsumer"]
+
+_LOG = get_logger(__name__)
+_CALL_TIMEOUT_MS = 5_000
+_CLOSE_TIMEOUT_MS = 2_000
+_METADATA_SECONDS = 0.5
+# A change of membership is handed over within one slice, whatever the timeout.
+_SLICE_SECONDS = 0.1
+# A new assignment stands here, paused, so that the client asks Kafka for no
+# committed offset: it would read from there, or raise where there is none.
+_NOWHERE = 0
+_FIELDS = tuple(map(itemgetter, (3, 4, 6, 7, 8)))
+
+
+class KafkaPythonConsumer(EventConsumer):
+    """A group member on kafka-python 3.0.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where Kafka is, how to sign in, and the session's timing.
+    group : str
+        The consumer group.
+    topics : sequence of str
+        What to read; a topic that does not exist yet is joined when it does.
+    group_instance_id : str, optional
+        Static identity; such a member does not leave when it closes.
+    client_id : str
+        The name brokers log.
+
+    Notes
+    -----
+    The client's I/O thread runs the rebalance callbacks, and there the client's own
+    calls would wait for that same thread. So a callback only pauses and notes the
+    change; ``poll_batch`` hands it over.
+
+    Taught in chapter 03.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        group: str,
+        topics: Sequence[str],
+        group_instance_id: str | None = None,
+        client_id: str = CLIENT_ID,
+    ) -> None:
+        self.settings = settings
+        self.group = group
+        self.topics = tuple(topics)
+        self.group_instance_id = group_instance_id
+        self.client_id = client_id
+        self._client: Any = None
+        self._admin = TopicAdmin(settings)
+        self._membership = MembershipLog()
+        self._paused: set[TopicPartition] = set()
+        # Paused by us until seek: new ones, and those out of range.
+        self._held: set[TopicPartition] = set()
+        self._cluster_id: str | None = None
+
+    def open(self) -> KafkaPythonConsumer:
+        """Connect and subscribe; the group is joined by the first polls."""
+        quieten()
+        config = self._config()
+        with translated(self.settings):
+            self._client = KafkaConsumer(**config)
+            try:
+                # The client does not hand this down to its metadata: a cluster that
+                # auto-creates would make our topics with its own defaults.
+                cluster = self._client._cluster  # noqa: SLF001
+                cluster.config["allow_auto_create_topics"] = False
+                self._client.subscribe(
+                    list(self.topics),
+                    listener=_Listener(self._client, self._membership),
+                )
+                self._await_metadata(cluster)
+                # Else an absent topic is asked for ten times a second.
+                cluster.config["retry_backoff_ms"] = 1_000
+            except BaseException:
+                self.close()
+                raise
+        return self
+
+    def _await_metadata(self, cluster: Any) -> None:
+        # Joining before the topics are known gives an empty assignment first and a
+        # second rebalance right after.
+        deadline = time.monotonic() + _METADATA_SECONDS
+        while time.monotonic() < deadline:
+            if cluster.topics(exclude_internal_topics=False).issuperset(self.topics):
+                return
+            time.sleep(0.01)
+
+    def _config(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
+            "client_id": self.client_id,
+            "group_id": self.group,
+            "group_instance_id": self.group_instance_id,
+            "session_timeout_ms": settings.kafka_session_timeout_ms,
+            "heartbeat_interval_ms": settings.kafka_heartbeat_interval_ms,
+            # A member that no longer polls holds up every rebalance this long.
+            "max_poll_interval_ms": 60_000,
+            "partition_assignment_strategy": (RangePartitionAssignor,),
+            "auto_offset_reset": "none",
+            "enable_auto_commit": False,
+            "isolation_level": "read_committed",
+            "allow_auto_create_topics": False,
+            "metadata_max_age_ms": 5_000,
+            "request_timeout_ms": 15_000,
+            "bootstrap_timeout_ms": 10_000,
+            "reconnect_backoff_max_ms": 1_000,
+            # One response is parsed while the next is on its way; both bound memory.
+            "fetch_max_bytes": 8 * 2**20,
+            "max_partition_fetch_bytes": 2**20,
+            "fetch_max_wait_ms": 100,
+            "metrics_enabled": False,
+            **kafka_python_security(settings.kafka_security),
+            **kafka_python_extra(
+                settings.kafka_extra,
+                KafkaConsumer.DEFAULT_CONFIG,
+                {*KafkaProducer.DEFAULT_CONFIG, *KafkaAdminClient.DEFAULT_CONFIG},
+            ),
+        }
+
+    def poll_batch(self, max_records: int, timeout_seconds: float) -> Polled:
+        """Return membership changes and up to ``max_records`` records."""
+        polled = Polled()
+        client = self._opened()
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            left = deadline - time.monotonic()
+            wait_ms = max(0, int(min(left, _SLICE_SECONDS) * 1000))
+            fetched: dict[Any, list[Any]] = {}
+            try:
+                fetched = client.poll(timeout_ms=wait_ms, max_records=max_records)
+            except errors.OffsetOutOfRangeError as error:
+                self._hold(error.args[0], polled)
+            except errors.LogTruncationError as error:
+                self._hold(error.divergent_offsets, polled)
+            except errors.RetriableError as error:
+                _LOG.debug("poll_failed", error=repr(error))
+                time.sleep(max(0.0, min(left, _SLICE_SECONDS)))
+            except errors.KafkaError as error:
+                raise translation(error, self.settings) from error
+            if self._membership.drain(polled):
+                self._settle(polled)
+            polled.records = [
+                _columns(tp, records)
+                for tp, records in fetched.items()
+                if TopicPartition(*tp) not in self._paused
+            ]
+            if polled.records or polled.rebalanced or polled.out_of_range:
+                break
+            if polled.revoked or polled.lost or left <= 0:
+                break
+        polled.positions = self._positions()
+        return polled
+
+    def _settle(self, polled: Polled) -> None:
+        gone = polled.revoked | polled.lost
+        self._paused = (self._paused - gone) | polled.assigned
+        self._held = (self._held - gone) | polled.assigned
+
+    def _hold(self, offsets: Mapping[Any, Any], polled: Polled) -> None:
+        for tp in offsets:
+            partition = TopicPartition(*tp)
+            position = self._client.position(tp, timeout_ms=0)
+            self._client.pause(tp)
+            self._held.add(partition)
+            if position is not None:
+                polled.out_of_range[partition] = position
+
+    def _positions(self) -> dict[TopicPartition, int]:
+        # position() looks at every partition on each call, and may ask the broker.
+        consumed = self._client._subscription.all_consumed_offsets()  # noqa: SLF001
+        still = self._paused | self._held
+        return {
+            partition: position.offset
+            for tp, position in consumed.items()
+            if (partition := TopicPartition(*tp)) not in still
+            and partition in self._membership.owned
+        }
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """Return the partitions currently assigned."""
+        return self._membership.owned
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read ``partition`` from ``offset`` on; the partition must be assigned."""
+        if partition not in self._membership.owned:
+            raise UsageError(f"{partition} is not assigned to this member")
+        tp = ClientPartition(*partition)
+        try:
+            self._opened().seek(tp, offset)
+        except ValueError as error:
+            raise UsageError(f"cannot seek {partition} to {offset}: {error}") from error
+        self._held.discard(partition)
+        if partition not in self._paused:
+            self._client.resume(tp)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Deliver nothing of these until ``resume``; positions stay."""
+        for partition in self._membership.owned.intersection(partitions):
+            self._paused.add(partition)
+            self._opened().pause(ClientPartition(*partition))
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Deliver again, from where ``seek`` last said."""
+        for partition in self._membership.owned.intersection(partitions):
+            self._paused.discard(partition)
+            if partition not in self._held:
+                self._opened().resume(ClientPartition(*partition))
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Tell Kafka the next offsets, for lag tools only."""
+        mine = {
+            ClientPartition(*partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in offsets.items()
+            if partition in self._membership.owned
+        }
+        if not mine:
+            return
+        try:
+            self._opened().commit(mine, timeout_ms=_CALL_TIMEOUT_MS)
+        except (
+            errors.CommitFailedError,
+            errors.IllegalGenerationError,
+            errors.RebalanceInProgressError,
+            errors.UnknownMemberIdError,
+        ) as error:
+            _LOG.debug("commit_skipped", reason=type(error).__name__)
+        except errors.KafkaError as error:
+            raise translation(error, self.settings) from error
+
+    def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return the first offset that each log still holds."""
+        with translated(self.settings):
+            found = self._opened().beginning_offsets(
+                [ClientPartition(*p) for p in partitions], timeout_ms=_CALL_TIMEOUT_MS
+            )
+        return {TopicPartition(*tp): offset for tp, offset in found.items()}
+
+    def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return each log's last stable offset."""
+        with translated(self.settings):
+            found = self._opened().end_offsets(
+                [ClientPartition(*p) for p in partitions], timeout_ms=_CALL_TIMEOUT_MS
+            )
+        return {TopicPartition(*tp): offset for tp, offset in found.items()}
+
+    def offsets_for_time(
+        self, partitions: Iterable[TopicPartition], timestamp_ms: int
+    ) -> dict[TopicPartition, int]:
+        """Return the first offset at or after a time, the end where there is none."""
+        wanted = {ClientPartition(*p): max(0, timestamp_ms) for p in partitions}
+        with translated(self.settings):
+            found = self._opened().offsets_for_times(
+                wanted, timeout_ms=_CALL_TIMEOUT_MS
+            )
+        offsets = {
+            TopicPartition(*tp): entry.offset
+            for tp, entry in found.items()
+            if entry is not None
+        }
+        later = [p for tp in wanted if (p := TopicPartition(*tp)) not in offsets]
+        return offsets | (self.end_offsets(later) if later else {})
+
+    def topic_ids(self) -> dict[str, str]:
+        """Return the id of each subscribed topic that exists; asks the broker."""
+        return self._admin.topic_ids(self.topics)
+
+    def cluster_id(self) -> str:
+        """Return the id of the cluster; asks the broker once."""
+        if self._cluster_id is None:
+            self._cluster_id = self._admin.cluster_id()
+        return self._cluster_id
+
+    def close(self) -> None:
+        """Leave the group and close, within 5 seconds; twice is fine."""
+        client, self._client = self._client, None
+        self._admin.close()
+        if client is None:
+            return
+        try:
+            client.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
+        except errors.KafkaError as error:
+            _LOG.debug("close_failed", error=repr(error))
+
+    def _opened(self) -> Any:
+        if self._client is None:
+            raise TransportUnavailable("the consumer is closed", remedy="open it first")
+        return self._client
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Pauses and notes, nothing else: this runs on the client's I/O thread."""
+
+    def __init__(self, client: Any, membership: MembershipLog) -> None:
+        self._client = client
+        self._membership = membership
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        for tp in assigned:
+            self._client.pause(tp)
+            self._client.seek(tp, _NOWHERE)
+        self._membership.assign(TopicPartition(*tp) for tp in assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        self._membership.revoke([TopicPartition(*tp) for tp in revoked], lost=False)
+
+    def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        self._membership.revoke([TopicPartition(*tp) for tp in lost], lost=True)
+
+
+def _columns(tp: Any, records: list[Any]) -> RawRecords:
+    offsets, timestamps, keys, values, headers = (
+        list(map(field, records)) for field in _FIELDS
+    )
+    return RawRecords(
+        tp.topic, tp.partition, offsets, timestamps, keys, values, headers
+    )
