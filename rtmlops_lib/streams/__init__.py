@@ -2,7 +2,15 @@
 
 from rtmlops_lib.streams.batch import ColumnBatch, PartitionOffset, TopicPartition
 from rtmlops_lib.streams.catalog import builtin_specs, resolve_spec
-from rtmlops_lib.streams.codec import Decoded, JsonCodec, RawRecords, Reason, Reject
+from rtmlops_lib.streams.codec import Decoded, JsonCodec
+from rtmlops_lib.streams.dedupe import (
+    Deduplicated,
+    duplicate_rows,
+    same_attributes,
+    same_content,
+)
+from rtmlops_lib.streams.raw import RawRecords
+from rtmlops_lib.streams.reasons import Reason, Reject
 from rtmlops_lib.streams.spec import (
     FieldSpec,
     FieldType,
@@ -14,6 +22,7 @@ from rtmlops_lib.streams.spec import (
 __all__ = [
     "ColumnBatch",
     "Decoded",
+    "Deduplicated",
     "FieldSpec",
     "FieldType",
     "JsonCodec",
@@ -26,5 +35,8 @@ __all__ = [
     "TimeSpec",
     "TopicPartition",
     "builtin_specs",
+    "duplicate_rows",
     "resolve_spec",
+    "same_attributes",
+    "same_content",
 ]
