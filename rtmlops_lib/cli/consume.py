@@ -1,0 +1,101 @@
+"""``rtmlops consume``: the headless consumers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rtmlops_lib.cli.options import (
+    ClientOption,
+    StreamsOption,
+    TopicPrefixOption,
+    chosen_specs,
+    load_settings,
+    parse_moment,
+)
+from rtmlops_lib.errors import UsageError
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Run a consumer until stopped.", no_args_is_help=True)
+
+
+@app.command()
+def storage(
+    stream: StreamsOption = None,
+    group: Annotated[
+        str, typer.Option(help="Consumer group; each has positions of its own.")
+    ] = "storage",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="Where a new group begins: earliest, latest, a time (ISO 8601) or "
+            "a length of time ago (2h). A group that has read before goes on.",
+        ),
+    ] = "earliest",
+    client: ClientOption = None,
+    store: Annotated[str, typer.Option(help="Where rows go: postgres.")] = "postgres",
+    topic_prefix: TopicPrefixOption = None,
+    schema: Annotated[
+        str | None, typer.Option(help="Database schema of the tables.")
+    ] = None,
+    until_idle: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Stop after so many seconds with nothing left to read (for scripts).",
+        ),
+    ] = None,
+    max_wait: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="With --until-idle: give up (exit 3) after so many seconds without "
+            "progress.",
+        ),
+    ] = 120.0,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(help="Serve /metrics, /healthz and /readyz here; 0 means off."),
+    ] = None,
+    group_instance_id: Annotated[
+        str | None,
+        typer.Option(help="Static membership (a StatefulSet's pod name)."),
+    ] = None,
+) -> int:
+    """Store every event of the streams as one row, exactly once."""
+    from rtmlops_lib.services.loop import LoopOptions
+    from rtmlops_lib.services.process import run_storage
+
+    if store != "postgres":
+        raise UsageError(
+            f"--store {store!r} is not known", remedy="give --store postgres"
+        )
+    settings = load_settings(
+        kafka_client=client,
+        topic_prefix=topic_prefix,
+        database_schema=schema,
+        metrics_port=metrics_port,
+    )
+    return run_storage(
+        settings,
+        chosen_specs(stream, settings),
+        group=group,
+        options=LoopOptions(
+            start=(
+                start
+                if start in ("earliest", "latest")
+                else parse_moment(start, option="--from")
+            ),
+            until_idle=until_idle,
+            max_wait=max_wait,
+        ),
+        group_instance_id=group_instance_id,
+    )
+
+
+@app.callback()
+def _group() -> None:
+    """Keep ``storage`` a subcommand while it is the only one."""

@@ -1,0 +1,74 @@
+"""What a service does with the events that the loop hands it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rtmlops_lib.services.intake import Chunk
+from rtmlops_lib.store import TopicRef
+from rtmlops_lib.streams import ColumnBatch, RawRecords, Reason, TopicPartition
+
+__all__ = ["Handler", "Letter", "LetterSink", "Prepared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record on its way to the dead letters, and why."""
+
+    stream: str
+    raw: RawRecords
+    index: int
+    reason: Reason
+    detail: str
+
+    @property
+    def tp(self) -> TopicPartition:
+        """The partition it came from."""
+        return TopicPartition(self.raw.topic, self.raw.partition)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What shall be written: rows, dead letters, and the repeats already left out."""
+
+    batches: list[ColumnBatch] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    duplicates: dict[str, int] = field(default_factory=dict)
+
+
+class LetterSink(ABC):
+    """Where dead letters go."""
+
+    @abstractmethod
+    def send(self, letters: Sequence[Letter], refs: Mapping[str, TopicRef]) -> None:
+        """Send them and return when all are acknowledged.
+
+        Called on the writer thread, before the offsets commit; ``refs`` holds each
+        topic's ids, which become part of the letters' keys.
+
+        Raises
+        ------
+        DeliveryFailed
+            When one is not; all of them will be sent again.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection; twice is fine."""
+
+
+class Handler(ABC):
+    """The part of a service that is its own: all methods run on the loop's thread.
+
+    Nothing here may block on the network.
+    """
+
+    @abstractmethod
+    def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
+        """Turn decoded records into what shall be written."""
+
+    def dropped(self, partitions: Collection[TopicPartition]) -> None:
+        """Forget the state of partitions that are no longer ours."""
+        return

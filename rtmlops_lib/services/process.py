@@ -1,0 +1,75 @@
+"""A consume loop as a process: signals, health server, maintenance, exit code."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from types import FrameType
+
+from rtmlops_lib.logs import get_logger
+from rtmlops_lib.metrics import ServiceMetrics
+from rtmlops_lib.services.health import Health, HealthServer
+from rtmlops_lib.services.loop import LoopOptions
+from rtmlops_lib.services.maintenance import Maintenance
+from rtmlops_lib.services.storage import storage_loop
+from rtmlops_lib.settings import Settings
+from rtmlops_lib.store.factory import open_store
+from rtmlops_lib.streams import StreamSpec
+
+__all__ = ["run_storage"]
+
+log = get_logger(__name__)
+SIGINT_EXIT = 130
+
+
+def run_storage(
+    settings: Settings,
+    specs: Sequence[StreamSpec],
+    *,
+    group: str,
+    options: LoopOptions,
+    group_instance_id: str | None = None,
+) -> int:
+    """Store streams until SIGTERM, SIGINT or idle; return the exit code."""
+    metrics, health = ServiceMetrics("storage"), Health()
+    loop = storage_loop(
+        settings,
+        specs,
+        group=group,
+        options=options,
+        metrics=metrics,
+        health=health,
+        group_instance_id=group_instance_id,
+    )
+    received: list[int] = []
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        loop.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    server = None
+    if settings.metrics_port:
+        server = HealthServer(
+            health,
+            metrics.registry,
+            host=settings.metrics_host,
+            port=settings.metrics_port,
+        )
+        server.start()
+    maintenance = Maintenance(
+        open_store(settings),
+        specs,
+        interval_seconds=settings.maintain_interval_seconds,
+    )
+    maintenance.start()
+    log.info("started", service="storage", group=group, streams=[s.name for s in specs])
+    try:
+        code = loop.run()
+    finally:
+        maintenance.close()
+        if server is not None:
+            server.close()
+    log.info("stopped", service="storage", code=code)
+    return SIGINT_EXIT if signal.SIGINT in received and code == 0 else code

@@ -1,0 +1,113 @@
+"""The storage service: every event of a stream becomes one row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rtmlops_lib.metrics import ServiceMetrics
+from rtmlops_lib.services.handler import Handler, Letter, Prepared
+from rtmlops_lib.services.health import Health
+from rtmlops_lib.services.intake import Chunk, batches_by_stream
+from rtmlops_lib.services.letters import DeadLetters
+from rtmlops_lib.services.loop import ConsumeLoop, LoopOptions
+from rtmlops_lib.settings import Settings
+from rtmlops_lib.store.factory import open_store
+from rtmlops_lib.streams import ColumnBatch, Reason, StreamSpec, duplicate_rows
+from rtmlops_lib.transport.factory import open_consumer
+
+__all__ = ["STORAGE_GROUP", "StorageHandler", "storage_loop"]
+
+STORAGE_GROUP = "storage"
+
+
+class StorageHandler(Handler):
+    """Rows are the valid events; what breaks codec or spec becomes a dead letter.
+
+    Only this service dead-letters broken events: others read the same topics and
+    would send the same letters again.
+    """
+
+    def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
+        """De-duplicate by identity; the first of equal identity wins."""
+        prepared = Prepared(
+            letters=[
+                Letter(chunk.stream, chunk.raw, r.index, r.reason, r.detail)
+                for chunk in chunks
+                for r in chunk.decoded.rejects
+            ]
+        )
+        for stream, batch in batches_by_stream(chunks).items():
+            rows = duplicate_rows(batch)
+            if rows.clean:
+                prepared.batches.append(batch)
+                continue
+            prepared.batches.append(batch.take(rows.keep))
+            prepared.duplicates[stream] = len(rows.duplicates)
+            conflicting = batch.take(rows.conflicts)
+            prepared.letters += _conflicts(stream, conflicting, chunks)
+        return prepared
+
+
+def _conflicts(
+    stream: str, batch: ColumnBatch, chunks: Sequence[Chunk]
+) -> list[Letter]:
+    by_place = {
+        (chunk.raw.partition, offset): (chunk.raw, index)
+        for chunk in chunks
+        if chunk.stream == stream
+        for index, offset in enumerate(chunk.raw.offsets)
+    }
+    return [
+        Letter(
+            stream,
+            *by_place[place],
+            Reason.CONFLICT,
+            "another event of the same identity was stored first",
+        )
+        for place in zip(batch.partition.tolist(), batch.offset.tolist(), strict=True)
+    ]
+
+
+def storage_loop(
+    settings: Settings,
+    specs: Sequence[StreamSpec],
+    *,
+    group: str = STORAGE_GROUP,
+    options: LoopOptions | None = None,
+    metrics: ServiceMetrics | None = None,
+    health: Health | None = None,
+    group_instance_id: str | None = None,
+) -> ConsumeLoop:
+    """Return a loop that stores these streams; nothing is opened before it runs.
+
+    Examples
+    --------
+    >>> from rtmlops_lib.streams import builtin_specs
+    >>> loop = storage_loop(Settings(), list(builtin_specs().values()))
+    >>> loop.options.batch_max_rows
+    5000
+    """
+    options = LoopOptions() if options is None else options
+    options = replace(
+        options,
+        batch_max_rows=settings.batch_max_rows,
+        batch_max_seconds=settings.batch_max_seconds,
+        write_deadline_seconds=settings.write_deadline_seconds,
+    )
+    return ConsumeLoop(
+        group=group,
+        specs=specs,
+        open_consumer=lambda: open_consumer(
+            settings,
+            group=group,
+            topics=[spec.topic for spec in specs],
+            group_instance_id=group_instance_id,
+        ),
+        store=open_store(settings),
+        handler=StorageHandler(),
+        sink=DeadLetters(settings, specs),
+        metrics=ServiceMetrics("storage") if metrics is None else metrics,
+        health=Health() if health is None else health,
+        options=options,
+    )
