@@ -11,6 +11,7 @@ from uuid import UUID
 from kafka import KafkaConsumer, KafkaProducer, errors
 from kafka import TopicPartition as ClientPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.protocol.consumer import IsolationLevel
 
 from rtmlops_lib.errors import ConfigurationFault
 from rtmlops_lib.settings import Settings
@@ -286,18 +287,38 @@ class TopicAdmin:
         return len(found.get(group, {}).get("members", []))
 
     def end_offsets(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
-        """Return the end of every partition's log."""
-        described = self._described(topics)
-        wanted = {
-            ClientPartition(t["name"], p["partition_index"]): -1
-            for t in described
-            for p in t["partitions"]
-        }
+        """Return the last stable offset of every partition of topics."""
+        return self.offsets(
+            [
+                TopicPartition(t["name"], p["partition_index"])
+                for t in self._described(topics)
+                for p in t["partitions"]
+            ],
+            "latest",
+        )
+
+    def offsets(
+        self, partitions: Iterable[TopicPartition], at: str | int
+    ) -> dict[TopicPartition, int]:
+        """Return an offset of each partition, as a ``read_committed`` reader sees it.
+
+        Parameters
+        ----------
+        partitions : iterable of TopicPartition
+            What to ask for.
+        at : {"earliest", "latest"} or int
+            The log's start, its end, or a time in milliseconds since 1970: then the
+            first offset at or after it, -1 where there is none.
+        """
+        when = {"earliest": -2, "latest": -1}.get(at, at) if isinstance(at, str) else at
+        wanted = {ClientPartition(*partition): when for partition in partitions}
         if not wanted:
             return {}
         with translated(self.settings):
             found = self._opened().list_partition_offsets(
-                wanted, timeout_ms=self.timeout_ms
+                wanted,
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                timeout_ms=self.timeout_ms,
             )
         return {TopicPartition(*tp): entry.offset for tp, entry in found.items()}
 
