@@ -9,6 +9,7 @@ from rtmlops_lib.streams.dedupe import (
     same_attributes,
     same_content,
 )
+from rtmlops_lib.streams.infer import infer_spec
 from rtmlops_lib.streams.raw import RawRecords
 from rtmlops_lib.streams.reasons import Reason, Reject
 from rtmlops_lib.streams.spec import (
@@ -36,6 +37,7 @@ __all__ = [
     "TopicPartition",
     "builtin_specs",
     "duplicate_rows",
+    "infer_spec",
     "resolve_spec",
     "same_attributes",
     "same_content",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -69,7 +69,7 @@ def decode_records(
         columns=columns,
         partition=np.full(len(events), records.partition, np.int32),
         offset=offsets,
-        attributes=_attributes(events, faults) if any(events) else None,
+        attributes=_attributes(events, faults),
         nulls=nulls,
     )
     if faults.rows:
@@ -120,7 +120,7 @@ def _check_sizes(
 ) -> None:
     values, keys = records.values, records.keys
     limit = spec.max_value_bytes
-    if None in values or max(map(len, filter(None, values)), default=0) > limit:
+    if None in values or _longest(values) > limit:
         for row, value in enumerate(values):
             if value is None:
                 broken[row] = Reject(row, Reason.TOMBSTONE, "the value is null")
@@ -128,11 +128,17 @@ def _check_sizes(
                 detail = f"expected at most {limit} bytes, found {len(value)}"
                 broken[row] = Reject(row, Reason.TOO_LARGE, detail)
     limit = spec.max_key_bytes
-    if max(map(len, filter(None, keys)), default=0) > limit:
+    if _longest(keys) > limit:
         for row, key in enumerate(keys):
             if key is not None and len(key) > limit and row not in broken:
                 detail = f"record key: expected at most {limit} bytes, found {len(key)}"
                 broken[row] = Reject(row, Reason.KEY_TOO_LONG, detail)
+
+
+def _longest(texts: Sequence[bytes | None]) -> int:
+    if None in texts:
+        return max(map(len, filter(None, texts)), default=0)
+    return max(map(len, cast("Sequence[bytes]", texts)))
 
 
 def _check_nul(
@@ -151,26 +157,22 @@ def _check_nul(
 
 def _attributes(events: list[Event], faults: Faults) -> NDArray[np.object_] | None:
     """Return what no field took, as JSON text; None for an event without."""
-    if set(map(len, events)) == {0}:
+    if not any(events):
         return None
-    text = _lines(events, faults)
-    lines: list[str | None] = list(text.split("\n")[:-1])
-    if "{}" in lines:
-        lines = [None if line == "{}" else line for line in lines]
-    attributes = np.empty(len(events), object)
-    attributes[:] = lines
-    return attributes
-
-
-def _lines(events: list[Event], faults: Faults) -> str:
     text = _encode_lines(events).decode()
-    # Nesting needs a bracket, or a brace beyond each line's own.
-    if "[" in text or text.count("{") > len(events):
+    # Only nested values come behind a bracket or, as a member, behind ":{".
+    if "[" in text or ":{" in text:
         for row, event in enumerate(events):
             if is_deeper_than(event, MAX_DEPTH):
                 detail = f"expected at most {MAX_DEPTH} levels of nesting"
                 faults.add(row, Reason.TOO_DEEP, detail)
-    return text
+    lines: list[str | None] = list(text.split("\n"))
+    lines.pop()  # behind the last line's end
+    if "{}\n" in text:
+        lines = [None if line == "{}" else line for line in lines]
+    attributes = np.empty(len(events), object)
+    attributes[:] = lines
+    return attributes
 
 
 def _tidied(batch: ColumnBatch) -> ColumnBatch:

@@ -67,8 +67,11 @@ def read_column(
                 faults.add(row, Reason.WRONG_TYPE, detail)
                 values[row] = reader.placeholder
     absent = None
-    if _NONE in types:
-        absent = np.fromiter((value is None for value in values), np.bool_, len(values))
+    if types == {_NONE}:
+        absent = np.ones(len(values), np.bool_)
+    elif _NONE in types:
+        absent = np.array([value is None for value in values])
+    if absent is not None:
         if field.required:
             for row in np.flatnonzero(absent).tolist():
                 detail = f"{name}: expected {reader.expected}, found null or nothing"
@@ -198,7 +201,8 @@ def _check_lengths(
     name: str, values: list[Any], max_bytes: int, faults: Faults
 ) -> None:
     # A character takes at most four bytes.
-    if max(map(len, filter(None, values)), default=0) * 4 <= max_bytes:
+    longest = map(len, filter(None, values) if None in values else values)
+    if max(longest, default=0) * 4 <= max_bytes:
         return
     for row, value in enumerate(values):
         if value is not None and len(value.encode()) > max_bytes:
@@ -224,6 +228,8 @@ def _numbers(
     if absent is not None and absent.all():
         return np.full(len(values), np.nan)
     try:
+        if absent is None:
+            return np.fromiter(values, np.float64, len(values))
         return np.array(values, np.float64)  # None becomes NaN
     except OverflowError:
         for row, value in enumerate(values):

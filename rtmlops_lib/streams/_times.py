@@ -73,17 +73,20 @@ def parse_iso(texts: Sequence[str]) -> tuple[Ints, NDArray[np.uint8]]:
         texts = [text if text.isascii() else "" for text in texts]
         joined = "".join(texts)
     buffer = np.frombuffer(joined.encode("ascii"), np.uint8)
-    lengths = np.fromiter(map(len, texts), np.int64, count)
-    starts = np.cumsum(lengths) - lengths
-    for length in np.unique(lengths).tolist():
-        if not _SHORTEST <= length <= _LONGEST:
-            continue
-        rows = np.flatnonzero(lengths == length)
-        if len(rows) == count:
-            matrix = buffer.reshape(count, length)
-        else:
-            matrix = buffer[starts[rows][:, None] + np.arange(length)]
-        times[rows], good[rows] = _parse_matrix(matrix)
+    sizes = list(map(len, texts))
+    kinds = set(sizes)
+    wanted = {size for size in kinds if _SHORTEST <= size <= _LONGEST}
+    if len(kinds) == 1 and wanted:
+        times, good = _parse_matrix(buffer.reshape(count, -1))
+        if good.all():
+            return times, np.zeros(count, np.uint8)
+    else:
+        lengths = np.array(sizes, np.int64)
+        starts = np.cumsum(lengths) - lengths
+        for size in wanted:
+            rows = np.flatnonzero(lengths == size)
+            matrix = buffer[starts[rows][:, None] + np.arange(size)]
+            times[rows], good[rows] = _parse_matrix(matrix)
     faults = np.where(good, np.uint8(TimeFault.NONE), np.uint8(TimeFault.BAD))
     for row in np.flatnonzero(~good).tolist():
         if _is_naive(texts[row]):

@@ -143,16 +143,21 @@ class ColumnBatch:
         """Return the events as a DataFrame: time (UTC), fields, attributes."""
         import pandas as pd
 
-        data: dict[str, Any] = {
-            self.spec.time.field: pd.to_datetime(self.time, unit="us", utc=True)
-        }
+        data: dict[str, Any] = {self.spec.time.field: _instants(self.time)}
         for name, column in self.columns.items():
             series = pd.Series(column)
             if self.spec.fields[name].type is FieldType.TIME:
-                series = pd.Series(pd.to_datetime(column, unit="us", utc=True))
+                series = pd.Series(_instants(column))
             if name in self.nulls:
                 series = series.mask(self.nulls[name])
             data[name] = series
         if self.attributes is not None:
             data["attributes"] = self.attributes
         return pd.DataFrame(data)
+
+
+def _instants(times: NDArray[np.int64]) -> pd.DatetimeIndex:
+    import pandas as pd
+
+    # Through datetime64[us]: nanoseconds, the default, end in the year 2262.
+    return pd.DatetimeIndex(times.astype("datetime64[us]"), tz="UTC")

@@ -216,6 +216,32 @@ class StreamSpec(_Frozen):
         """
         return self.from_dict({**self.model_dump(), **changes}, source=self.name)
 
+    def to_yaml(self) -> str:
+        """Return the spec as the text of a YAML file that ``load`` reads back.
+
+        What equals its default is left out, save the fields' types.
+
+        Examples
+        --------
+        >>> from rtmlops_lib.streams import builtin_specs
+        >>> spec = builtin_specs()["services"]
+        >>> StreamSpec.from_dict(yaml.safe_load(spec.to_yaml())) == spec
+        True
+        """
+        plain = self.model_dump(mode="json", exclude_defaults=True)
+        plain["fields"] = {
+            name: {"type": field.type.value, **plain["fields"][name]}
+            for name, field in self.fields.items()
+        }
+        # Leaves on one line each, in the order of the class.
+        return yaml.safe_dump(
+            plain,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=None,
+            width=1_000,
+        )
+
     @cached_property
     def identity_fields(self) -> tuple[str, ...]:
         """The identity without the time."""
