@@ -31,11 +31,10 @@ class Letter:
 
 @dataclass(slots=True)
 class Prepared:
-    """What shall be written: rows, dead letters, and the repeats already left out."""
+    """What shall be written: rows, at most one batch a stream, and dead letters."""
 
     batches: list[ColumnBatch] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
-    duplicates: dict[str, int] = field(default_factory=dict)
 
 
 class LetterSink(ABC):

@@ -73,9 +73,8 @@ class Report:
         metrics, service = self._metrics, self._metrics.service
         for stream, count in written.rows.items():
             metrics.rows.labels(service, stream).inc(count)
-        for found in (written.duplicates, task.prepared.duplicates):
-            for stream, count in found.items():
-                metrics.duplicates.labels(service, stream).inc(count)
+        for stream, count in written.duplicates.items():
+            metrics.duplicates.labels(service, stream).inc(count)
         reasons = Counter((x.stream, x.reason) for x in task.prepared.letters)
         reasons.update((row.stream, row.reason) for row in written.refused)
         for (stream, reason), count in reasons.items():

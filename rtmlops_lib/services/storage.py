@@ -13,7 +13,7 @@ from rtmlops_lib.services.letters import DeadLetters
 from rtmlops_lib.services.loop import ConsumeLoop, LoopOptions
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.factory import open_store
-from rtmlops_lib.streams import ColumnBatch, Reason, StreamSpec, duplicate_rows
+from rtmlops_lib.streams import StreamSpec
 from rtmlops_lib.transport.factory import open_consumer
 
 __all__ = ["STORAGE_GROUP", "StorageHandler", "storage_loop"]
@@ -29,44 +29,15 @@ class StorageHandler(Handler):
     """
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
-        """De-duplicate by identity; the first of equal identity wins."""
-        prepared = Prepared(
+        """Pass events on as they are: the store alone knows which came first."""
+        return Prepared(
+            batches=list(batches_by_stream(chunks).values()),
             letters=[
                 Letter(chunk.stream, chunk.raw, r.index, r.reason, r.detail)
                 for chunk in chunks
                 for r in chunk.decoded.rejects
-            ]
+            ],
         )
-        for stream, batch in batches_by_stream(chunks).items():
-            rows = duplicate_rows(batch)
-            if rows.clean:
-                prepared.batches.append(batch)
-                continue
-            prepared.batches.append(batch.take(rows.keep))
-            prepared.duplicates[stream] = len(rows.duplicates)
-            conflicting = batch.take(rows.conflicts)
-            prepared.letters += _conflicts(stream, conflicting, chunks)
-        return prepared
-
-
-def _conflicts(
-    stream: str, batch: ColumnBatch, chunks: Sequence[Chunk]
-) -> list[Letter]:
-    by_place = {
-        (chunk.raw.partition, offset): (chunk.raw, index)
-        for chunk in chunks
-        if chunk.stream == stream
-        for index, offset in enumerate(chunk.raw.offsets)
-    }
-    return [
-        Letter(
-            stream,
-            *by_place[place],
-            Reason.CONFLICT,
-            "another event of the same identity was stored first",
-        )
-        for place in zip(batch.partition.tolist(), batch.offset.tolist(), strict=True)
-    ]
 
 
 def storage_loop(

@@ -124,7 +124,6 @@ class WriteTask(Task):
                 for letter in self.prepared.letters
                 if letter.tp not in partitions
             ],
-            duplicates=self.prepared.duplicates,
         )
 
     @property

@@ -1,0 +1,1 @@
+"""Throughput, each figure beside a bare loop or a peer in the same run."""

@@ -1,0 +1,1 @@
+"""What several tests share: foreign events, service processes, waiting."""
