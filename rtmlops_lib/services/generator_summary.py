@@ -1,0 +1,80 @@
+"""What a run of the generator did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rtmlops_lib.streams import ColumnBatch
+
+__all__ = ["GenerationSummary"]
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(slots=True)
+class GenerationSummary:
+    """Counts, times and rates, for people and for scripts.
+
+    Parameters
+    ----------
+    mode : str
+        ``live``, ``backfill`` or ``direct``.
+    rate_asked : float, optional
+        Server readings a second, in live mode.
+    sent : Counter of str
+        Events by stream.
+    seconds : float
+        Wall time of sending.
+    stopped_by : str, optional
+        The signal that ended it early.
+    kept_up : bool
+        False where the rate asked for could not be held.
+    """
+
+    mode: str
+    rate_asked: float | None = None
+    sent: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    stopped_by: str | None = None
+    kept_up: bool = True
+    first_us: int | None = None
+    last_us: int | None = None
+
+    def count(self, batch: ColumnBatch) -> None:
+        """Add the events of a batch, whose times are in order."""
+        self.sent[batch.spec.name] += len(batch)
+        # Labels may begin before the run does.
+        if len(batch) and batch.spec.name != "labels":
+            if self.first_us is None:
+                self.first_us = int(batch.time[0])
+            self.last_us = int(batch.time[-1])
+
+    @property
+    def rate(self) -> float:
+        """Server readings a second; of all streams where servers were left out."""
+        events = self.sent["datacenter"] or self.sent.total()
+        return events / self.seconds if self.seconds > 0 else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "mode": self.mode,
+            "sent": dict(self.sent),
+            "seconds": round(self.seconds, 3),
+            "rate": round(self.rate, 2),
+            "rate_asked": self.rate_asked,
+            "kept_up": self.kept_up,
+            "first_event": _iso(self.first_us),
+            "last_event": _iso(self.last_us),
+            "stopped_by": self.stopped_by,
+        }
+
+
+def _iso(time_us: int | None) -> str | None:
+    if time_us is None:
+        return None
+    text = (_EPOCH + timedelta(microseconds=time_us)).isoformat()
+    return text.replace("+00:00", "Z")
