@@ -233,14 +233,19 @@ def _numbers(
         return np.array(values, np.float64)  # None becomes NaN
     except OverflowError:
         for row, value in enumerate(values):
-            if type(value) is int and not -_HUGE < value < _HUGE:
+            if type(value) is int and not _fits_float(value):
                 detail = f"{name}: expected a 64-bit float, found {shown(value)}"
                 faults.add(row, Reason.OUT_OF_BOUNDS, detail)
                 values[row] = 0.0
         return np.array(values, np.float64)
 
 
-_HUGE = int(np.finfo(np.float64).max)
+def _fits_float(value: int) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 def _integers(
