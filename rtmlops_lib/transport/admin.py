@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from kafka import KafkaConsumer, KafkaProducer, errors
 from kafka import TopicPartition as ClientPartition
+from kafka import errors
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.protocol.consumer import IsolationLevel
 
@@ -83,22 +83,20 @@ class TopicAdmin:
         """
         if self._client is None:
             quieten()
+            extra = self.settings.kafka_extra
             config = {
                 "bootstrap_servers": self.settings.kafka_bootstrap_servers.split(","),
                 "client_id": f"{CLIENT_ID}-admin",
                 "request_timeout_ms": self.timeout_ms,
                 "bootstrap_timeout_ms": self.timeout_ms,
                 "reconnect_backoff_max_ms": 1_000,
-                "metrics_enabled": False,
                 **kafka_python_security(self.settings.kafka_security),
                 **kafka_python_extra(
-                    self.settings.kafka_extra,
+                    extra,
                     KafkaAdminClient.DEFAULT_CONFIG,
-                    {*KafkaConsumer.DEFAULT_CONFIG, *KafkaProducer.DEFAULT_CONFIG},
+                    # What the reading or sending client does not know, it says itself.
+                    {key.lower().replace(".", "_") for key in extra},
                 ),
-            }
-            config = {
-                k: v for k, v in config.items() if k in KafkaAdminClient.DEFAULT_CONFIG
             }
             with translated(self.settings):
                 self._client = KafkaAdminClient(**config)
@@ -177,7 +175,7 @@ class TopicAdmin:
             answer = self._opened().describe_configs(wanted, config_filter="all")
         return {
             name: {key: entry["value"] for key, entry in configs.items()}
-            for name, configs in answer.get(ConfigResourceType.TOPIC.name, {}).items()
+            for name, configs in answer.get("topic", {}).items()
         }
 
     def create(

@@ -131,11 +131,12 @@ class ConfluentConsumer(EventConsumer):
             "isolation.level": "read_committed",
             "topic.metadata.refresh.interval.ms": 5_000,
             "topic.metadata.propagation.max.ms": 5_000,
-            # Memory: what is fetched ahead, and what one response may bring.
-            "queued.max.messages.kbytes": 16 * 1024,
-            "queued.min.messages": 20_000,
-            "fetch.max.bytes": 8 * 2**20,
-            "max.partition.fetch.bytes": 2**20,
+            # Memory: these count compressed bytes of a response and payload bytes of
+            # the queue; what they come to is several times as much.
+            "queued.max.messages.kbytes": 8 * 1024,
+            "queued.min.messages": 10_000,
+            "fetch.max.bytes": 2 * 2**20,
+            "max.partition.fetch.bytes": 256 * 1024,
             "receive.message.max.bytes": 100 * 2**20,
             # Defaults of 500 ms and 1 s are pauses in reading when little is queued.
             "fetch.wait.max.ms": 100,

@@ -32,7 +32,7 @@ from rtmlops_lib.transport.admin import TopicAdmin
 from rtmlops_lib.transport.errors import TransportUnavailable
 from rtmlops_lib.transport.ports import EventConsumer, Polled
 
-__all__ = ["KafkaPythonConsumer"]
+__all__ = ["KafkaPythonConsumer", "columns"]
 
 _LOG = get_logger(__name__)
 _CALL_TIMEOUT_MS = 5_000
@@ -181,7 +181,7 @@ class KafkaPythonConsumer(EventConsumer):
             if self._membership.drain(polled):
                 self._settle(polled)
             polled.records = [
-                _columns(tp, records)
+                columns(tp, records)
                 for tp, records in fetched.items()
                 if TopicPartition(*tp) not in self._paused
             ]
@@ -352,7 +352,8 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self._membership.revoke([TopicPartition(*tp) for tp in lost], lost=True)
 
 
-def _columns(tp: Any, records: list[Any]) -> RawRecords:
+def columns(tp: Any, records: list[Any]) -> RawRecords:
+    """Return the client's records of one partition as parallel lists."""
     offsets, timestamps, keys, values, headers = (
         list(map(field, records)) for field in _FIELDS
     )
