@@ -11,14 +11,19 @@ import msgspec
 from rtmlops_lib.errors import SpecError
 from rtmlops_lib.streams._json import decode_json
 from rtmlops_lib.streams._times import TimeFault, parse_iso
-from rtmlops_lib.streams.spec import FieldType, StreamSpec, TimeFormat
+from rtmlops_lib.streams.spec import (
+    IDENTIFIER,
+    RESERVED_COLUMNS,
+    FieldType,
+    StreamSpec,
+    TimeFormat,
+)
 
 __all__ = ["infer_spec"]
 
 _TIME_NAME = re.compile(r"(event_?)?(time|timestamp|ts|date|datetime)")
 _TIME_PART = re.compile(r"(^|_)(time|timestamp|ts|date|datetime|at)($|_)")
 _KEY_NAME = re.compile(r"(^|_)(id|key|name|host|server|device|sensor|service|code)$")
-_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 # A float holds integers exactly up to here.
 _EXACT = 2**53
 # Epochs of the years 2000 to 2100, by format; the three ranges do not overlap.
@@ -36,7 +41,7 @@ def infer_spec(name: str, topic: str, values: Sequence[bytes]) -> StreamSpec:
     the string that is there always, best by name, then the one that varies least.
     Numbers become ``number``, also where all samples are whole, unless a float could
     not hold them. Bounds stay open. Fields of mixed type, of nested values, or whose
-    name is no identifier are left to the attributes.
+    name no column may have are left to the attributes.
 
     Parameters
     ----------
@@ -72,7 +77,8 @@ def infer_spec(name: str, topic: str, values: Sequence[bytes]) -> StreamSpec:
     columns: dict[str, list[Any]] = {}
     for event in events:
         for field, value in event.items():
-            if value is not None and _FIELD_NAME.fullmatch(field):
+            usable = IDENTIFIER.fullmatch(field) and field not in RESERVED_COLUMNS
+            if value is not None and usable:
                 columns.setdefault(field, []).append(value)
     complete = {f: c for f, c in columns.items() if len(c) == len(events)}
     time_field, time_format = _time_field(topic, complete)

@@ -15,7 +15,7 @@ from rtmlops_lib.errors import SpecError
 
 __all__ = ["FieldSpec", "FieldType", "StreamSpec", "TimeFormat", "TimeSpec"]
 
-_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,47}")
+IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,47}")
 # Columns that every table has beside the spec's own.
 RESERVED_COLUMNS = frozenset(
     {"attributes", "ingest_time", "kafka_partition", "kafka_offset"}
@@ -149,7 +149,7 @@ class StreamSpec(_Frozen):
     @model_validator(mode="after")
     def _parts_agree(self) -> StreamSpec:
         for name in (self.name, self.table, self.time.field, *self.fields):
-            if not _IDENTIFIER.fullmatch(name):
+            if not IDENTIFIER.fullmatch(name):
                 raise ValueError(
                     f"{name!r} is no identifier: lower-case letters, digits and _, "
                     "starting with a letter, at most 48 characters"
@@ -219,7 +219,7 @@ class StreamSpec(_Frozen):
     def to_yaml(self) -> str:
         """Return the spec as the text of a YAML file that ``load`` reads back.
 
-        What equals its default is left out, save the fields' types.
+        What equals its default is left out, save the time and the fields' types.
 
         Examples
         --------
@@ -229,6 +229,11 @@ class StreamSpec(_Frozen):
         True
         """
         plain = self.model_dump(mode="json", exclude_defaults=True)
+        plain["time"] = {
+            "field": self.time.field,
+            "format": self.time.format.value,
+            **plain.get("time", {}),
+        }
         plain["fields"] = {
             name: {"type": field.type.value, **plain["fields"][name]}
             for name, field in self.fields.items()
