@@ -1,0 +1,19 @@
+"""The store that the settings name."""
+
+from __future__ import annotations
+
+from rtmlops_lib.settings import Settings
+from rtmlops_lib.store.postgres import PostgresStore
+
+__all__ = ["open_store"]
+
+
+def open_store(
+    settings: Settings, *, application_name: str = "rtmlops"
+) -> PostgresStore:
+    """Return the store of the settings; nothing is connected yet."""
+    return PostgresStore(
+        settings.database_url.get_secret_value(),
+        schema=settings.database_schema,
+        application_name=application_name,
+    )

@@ -1,0 +1,1 @@
+"""Numbered SQL of the shared tables; ``{schema}`` stands for the schema."""

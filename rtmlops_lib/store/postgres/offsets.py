@@ -1,0 +1,195 @@
+"""The positions of consumer groups, and the fence around them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from psycopg2 import sql
+
+from rtmlops_lib.store.contract import Claim, Position, Takeover, TopicRef
+from rtmlops_lib.store.postgres.session import Session
+from rtmlops_lib.streams import TopicPartition
+
+__all__ = ["claim", "held", "move", "reset"]
+
+# One order of locking everywhere, in the server's eyes as in ours.
+_ORDER = 'topic COLLATE "C", partition, cluster_id COLLATE "C", topic_id COLLATE "C"'
+
+_WANTED = """
+    unnest(%(cluster_ids)s::text[], %(topic_ids)s::text[], %(topics)s::text[],
+           %(partitions)s::int[], %(expected)s::bigint[], %(next)s::bigint[],
+           %(epochs)s::bigint[])
+    AS w(cluster_id, topic_id, topic, partition, expected, next_offset, epoch)
+"""
+_SAME = """
+    o.consumer_group = %(group)s AND o.cluster_id = w.cluster_id
+    AND o.topic_id = w.topic_id AND o.topic = w.topic AND o.partition = w.partition
+"""
+_LOCK = f"""
+    SELECT o.topic, o.partition, o.next_offset, o.epoch
+    FROM {{schema}}.stream_offsets AS o JOIN {_WANTED} ON {_SAME}
+    ORDER BY o.topic COLLATE "C", o.partition,
+             o.cluster_id COLLATE "C", o.topic_id COLLATE "C"
+    FOR UPDATE OF o
+"""  # noqa: S608 - constants only
+_MOVE = f"""
+    UPDATE {{schema}}.stream_offsets AS o
+    SET next_offset = w.next_offset, updated_at = now()
+    FROM {_WANTED} WHERE {_SAME} AND o.epoch = w.epoch
+      AND o.next_offset = w.expected
+    RETURNING o.topic, o.partition
+"""  # noqa: S608 - constants only
+# A topic that was deleted and made anew is read from its beginning, wherever a group
+# that knew the former one would have started.
+_CLAIM = f"""
+    INSERT INTO {{schema}}.stream_offsets AS o
+        (cluster_id, topic_id, consumer_group, topic, partition, next_offset, epoch)
+    SELECT cluster_id, topic_id, %(group)s, topic, partition,
+           CASE WHEN EXISTS (
+                SELECT FROM {{schema}}.stream_offsets AS former
+                WHERE former.consumer_group = %(group)s AND former.topic = ordered.topic
+                  AND (former.cluster_id, former.topic_id)
+                      <> (ordered.cluster_id, ordered.topic_id))
+           THEN next_offset ELSE greatest(expected, next_offset) END, 1
+    FROM (SELECT * FROM {_WANTED} ORDER BY {_ORDER}) AS ordered
+    ON CONFLICT (consumer_group, topic, partition, cluster_id, topic_id)
+    DO UPDATE SET epoch = o.epoch + 1, updated_at = now()
+    RETURNING o.topic, o.partition, o.next_offset, o.epoch
+"""  # noqa: S608 - constants only
+_SEEN = f"""
+    INSERT INTO {{schema}}.topics_seen (cluster_id, topic_id, topic)
+    SELECT DISTINCT cluster_id, topic_id, topic FROM {_WANTED}
+    ORDER BY cluster_id, topic_id ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants only
+_RESET = f"""
+    INSERT INTO {{schema}}.stream_offsets AS o
+        (cluster_id, topic_id, consumer_group, topic, partition, next_offset, epoch)
+    SELECT cluster_id, topic_id, %(group)s, topic, partition, next_offset, 1
+    FROM (SELECT * FROM {_WANTED} ORDER BY {_ORDER}) AS ordered
+    ON CONFLICT (consumer_group, topic, partition, cluster_id, topic_id)
+    DO UPDATE SET next_offset = excluded.next_offset, epoch = o.epoch + 1,
+                  updated_at = now()
+"""  # noqa: S608 - constants only
+_LOST = """
+    INSERT INTO {schema}.alerts (kind, severity, message, detail)
+    VALUES ('events_lost', 'critical', %s, %s)
+"""
+
+
+def _query(text: str, schema: str) -> sql.Composable:
+    return sql.SQL(text).format(schema=sql.Identifier(schema))
+
+
+def _values(group: str, positions: Iterable[Position]) -> dict[str, Any]:
+    wanted = sorted(
+        positions,
+        key=lambda p: (p.ref.topic, p.partition, p.ref.cluster_id, p.ref.topic_id),
+    )
+    return {
+        "group": group,
+        "cluster_ids": [p.ref.cluster_id for p in wanted],
+        "topic_ids": [p.ref.topic_id for p in wanted],
+        "topics": [p.ref.topic for p in wanted],
+        "partitions": [p.partition for p in wanted],
+        "expected": [p.expected for p in wanted],
+        "next": [p.next_offset for p in wanted],
+        "epochs": [p.epoch for p in wanted],
+    }
+
+
+def move(
+    session: Session, schema: str, group: str, positions: Sequence[Position]
+) -> frozenset[TopicPartition]:
+    """Open a transaction and move offsets in it; return the fenced partitions."""
+    if not positions:
+        session.execute("BEGIN")
+        return frozenset()
+    # Locking in order and then updating, in one round trip: an UPDATE alone would
+    # lock in whatever order its plan meets the rows.
+    text = f"BEGIN; {_LOCK}; {_MOVE}"
+    moved = session.rows(_query(text, schema), _values(group, positions))
+    held_by_us = {TopicPartition(*row) for row in moved}
+    return frozenset(p.topic_partition for p in positions) - held_by_us
+
+
+def held(
+    session: Session, schema: str, group: str, positions: Sequence[Position]
+) -> bool:
+    """Return whether every position was reached, under the epoch that moved it.
+
+    Waits for a transaction that still holds one of the rows.
+    """
+    found = session.rows(_query(_LOCK, schema), _values(group, positions))
+    now = {TopicPartition(*row[:2]): row[2:] for row in found}
+    return all(
+        now.get(p.topic_partition) == (p.next_offset, p.epoch) for p in positions
+    )
+
+
+def claim(
+    session: Session,
+    schema: str,
+    group: str,
+    partitions: Mapping[TopicPartition, Takeover],
+) -> dict[TopicPartition, Claim]:
+    """Raise the epochs of partitions; skip what the log has dropped, with an alert."""
+    if not partitions:
+        return {}
+    wanted = [
+        Position(t.ref, tp.partition, t.initial, t.log_start, 0)
+        for tp, t in partitions.items()
+    ]
+    values = _values(group, wanted)
+    session.execute(_query(f"BEGIN; {_SEEN}", schema), values)
+    claims: dict[TopicPartition, Claim] = {}
+    dropped: list[Position] = []
+    for topic, partition, stored, epoch in session.rows(_query(_CLAIM, schema), values):
+        tp = TopicPartition(topic, partition)
+        takeover = partitions[tp]
+        lost = max(0, takeover.log_start - stored)
+        claims[tp] = Claim(stored + lost, epoch, lost)
+        if lost:
+            dropped.append(
+                Position(takeover.ref, partition, stored, stored + lost, epoch)
+            )
+    if dropped:
+        session.execute(_query(_MOVE, schema), _values(group, dropped))
+        for position in dropped:
+            _alert_lost(session, schema, group, position)
+    session.execute("COMMIT")
+    return claims
+
+
+def _alert_lost(session: Session, schema: str, group: str, position: Position) -> None:
+    lost = position.next_offset - position.expected
+    detail = {
+        "consumer_group": group,
+        "topic": position.ref.topic,
+        "topic_id": position.ref.topic_id,
+        "partition": position.partition,
+        "from_offset": position.expected,
+        "to_offset": position.next_offset,
+        "events_lost": lost,
+    }
+    message = (
+        f"{lost} offsets of {position.ref.topic}/{position.partition} were deleted "
+        f"by Kafka before group {group!r} read them; reading on from the log's start"
+    )
+    session.execute(_query(_LOST, schema), (message, json.dumps(detail)))
+
+
+def reset(
+    session: Session,
+    schema: str,
+    group: str,
+    offsets: Mapping[TopicPartition, tuple[TopicRef, int]],
+) -> None:
+    """Set offsets whatever they were, and fence whoever holds the partitions."""
+    if offsets:
+        positions = [
+            Position(ref, tp.partition, 0, offset, 0)
+            for tp, (ref, offset) in offsets.items()
+        ]
+        session.execute(_query(_RESET, schema), _values(group, positions))

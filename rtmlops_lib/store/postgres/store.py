@@ -1,0 +1,210 @@
+"""PostgreSQL, with or without TimescaleDB, as the pipeline's store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from rtmlops_lib.store.contract import (
+    Claim,
+    Position,
+    RefusedRow,
+    Store,
+    Takeover,
+    TopicRef,
+    Written,
+)
+from rtmlops_lib.store.postgres import (
+    backfill,
+    maintenance,
+    migration,
+    offsets,
+    practice,
+    reading,
+    stats,
+)
+from rtmlops_lib.store.postgres.connection import Connection
+from rtmlops_lib.store.postgres.writer import Writer
+from rtmlops_lib.streams import ColumnBatch, StreamSpec, TopicPartition
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PostgresStore"]
+
+# Work that nobody's session waits for: migrations, roll-ups, exports.
+LONG_SECONDS = 6 * 3600.0
+# What somebody at a keyboard waits for.
+DESK_SECONDS = 30.0
+
+
+class PostgresStore(Store):
+    """Rows and offsets in one transaction (``consistency = "atomic"``).
+
+    Parameters
+    ----------
+    dsn : str
+        URL or key=value string. A connection pooler must pool by session.
+    schema : str
+        Where all tables are; ``migrate`` creates it.
+    application_name : str
+        How the server's views show us.
+
+    Notes
+    -----
+    Two connections: what a consume loop calls goes through one, everything else
+    through the other, so that ``maintain`` and ``read`` may run on another thread.
+    Taught in chapter 04.
+    """
+
+    consistency: Literal["atomic", "idempotent"] = "atomic"
+
+    def __init__(
+        self, dsn: str, *, schema: str = "public", application_name: str = "rtmlops"
+    ) -> None:
+        self.schema = schema
+        self._loop = Connection(dsn, application_name=application_name)
+        self._desk = Connection(dsn, application_name=application_name)
+        self._writer = Writer(self._loop, schema)
+
+    def migrate(self, specs: Sequence[StreamSpec]) -> list[str]:
+        """Bring shared tables and the specs' tables up to date; say what was done."""
+        with self._desk.within(LONG_SECONDS) as session:
+            return migration.migrate(session, self.schema, specs)
+
+    def claim(
+        self,
+        group: str,
+        partitions: Mapping[TopicPartition, Takeover],
+        *,
+        deadline_seconds: float = 10.0,
+    ) -> dict[TopicPartition, Claim]:
+        """Take partitions over."""
+        with self._loop.within(deadline_seconds) as session:
+            return offsets.claim(session, self.schema, group, partitions)
+
+    def write(
+        self,
+        group: str,
+        batches: Sequence[ColumnBatch],
+        positions: Sequence[Position],
+        *,
+        before_commit: Callable[[Sequence[RefusedRow]], None] | None = None,
+        deadline_seconds: float = 10.0,
+    ) -> Written:
+        """Store events and move offsets, both or neither."""
+        return self._writer.write(
+            group, batches, positions, before_commit, deadline_seconds
+        )
+
+    def offsets(self, group: str | None = None) -> pd.DataFrame:
+        """Return ``stream_offsets``, of one group or all."""
+        with self._desk.within(DESK_SECONDS) as session:
+            return reading.offsets(session, self.schema, group)
+
+    def reset_offsets(
+        self, group: str, offsets_: Mapping[TopicPartition, tuple[TopicRef, int]]
+    ) -> None:
+        """Set a group's offsets and fence whoever holds the partitions."""
+        with self._desk.within(DESK_SECONDS) as session:
+            offsets.reset(session, self.schema, group, offsets_)
+
+    def read(
+        self,
+        spec: StreamSpec,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return stored events with ``since <= time < until``, ordered by time."""
+        return reading.joined(
+            spec,
+            columns,
+            self.read_chunks(spec, since=since, until=until, columns=columns),
+        )
+
+    def read_chunks(
+        self,
+        spec: StreamSpec,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+        chunk_rows: int = 50_000,
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the same in parts, in bounded memory; one snapshot for all."""
+        with self._desk.within(LONG_SECONDS) as session:
+            yield from reading.chunks(
+                session, self.schema, spec, since, until, columns, chunk_rows
+            )
+
+    def maintain(self, specs: Sequence[StreamSpec]) -> dict[str, int]:
+        """Roll up, apply retention; return counts by task. One runs at a time."""
+        with self._desk.within(LONG_SECONDS) as session:
+            return maintenance.maintain(session, self.schema, specs)
+
+    def backfill(
+        self,
+        batches: Iterable[ColumnBatch],
+        on_progress: Callable[[int], None] = lambda rows: None,
+    ) -> Written:
+        """Store events that never were in Kafka; again is harmless.
+
+        Parameters
+        ----------
+        batches : iterable of ColumnBatch
+            Of any streams, in any order; their places become -1.
+        on_progress : callable
+            Told the number of events after each transaction.
+
+        Returns
+        -------
+        Written
+            The sums over all; conflicting events are in ``refused``.
+        """
+        return backfill.backfill(self._writer, batches, on_progress)
+
+    def stats(self) -> pd.DataFrame:
+        """Return size, rows, age and state of every table."""
+        with self._desk.within(DESK_SECONDS) as session:
+            return stats.stats(session, self.schema)
+
+    def record_replay(self, letter_key: str, target_topic: str) -> int:
+        """Count one more replay of a dead letter; return how many there were."""
+        with self._desk.within(DESK_SECONDS) as session:
+            return practice.record_replay(
+                session, self.schema, letter_key, target_topic
+            )
+
+    def replay_counts(self, letter_keys: Iterable[str]) -> dict[str, int]:
+        """Return how often each of these dead letters was replayed."""
+        with self._desk.within(DESK_SECONDS) as session:
+            return practice.replay_counts(session, self.schema, list(letter_keys))
+
+    def mark_practice(self, written_by: str) -> None:
+        """Say that this database is for practice: chapters may reset their own."""
+        with self._desk.within(DESK_SECONDS) as session:
+            practice.mark(session, self.schema, written_by)
+
+    def is_practice(self) -> bool:
+        """Return whether the marker is there."""
+        with self._desk.within(DESK_SECONDS) as session:
+            return practice.is_marked(session, self.schema)
+
+    def drop_schema(self, schema: str) -> None:
+        """Drop a chapter's schema; refused for any other, and without the marker.
+
+        Raises
+        ------
+        UsageError
+            When ``schema`` is not ``chNN``, or this store's has no marker.
+        """
+        with self._desk.within(LONG_SECONDS) as session:
+            practice.drop_schema(session, self.schema, schema)
+
+    def close(self) -> None:
+        """Close connections; twice is fine."""
+        self._loop.close()
+        self._desk.close()

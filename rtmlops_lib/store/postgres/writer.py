@@ -1,0 +1,237 @@
+"""Rows and positions in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import psycopg2
+from psycopg2 import sql
+
+from rtmlops_lib.logs import get_logger
+from rtmlops_lib.store.contract import (
+    Position,
+    RefusedRow,
+    StoreUnavailable,
+    Written,
+)
+from rtmlops_lib.store.postgres import offsets
+from rtmlops_lib.store.postgres.connection import Connection
+from rtmlops_lib.store.postgres.rows import Mode, RowWriter
+from rtmlops_lib.store.postgres.session import Session
+from rtmlops_lib.store.postgres.sqlstate import Fault, fault_of
+from rtmlops_lib.store.postgres.table import TableSql
+from rtmlops_lib.streams import ColumnBatch, StreamSpec
+
+__all__ = ["Writer"]
+
+log = get_logger(__name__)
+
+# After a repeat was met, that many batches without one before direct COPY again: a
+# COPY that fails on its last row leaves all the others behind as dead tuples.
+STAGED_BATCHES = 50
+
+_DIRTY = """
+    INSERT INTO {schema}.rollup_dirty (table_name, bucket)
+    SELECT {table}, to_timestamp(m * 60::bigint) FROM unnest({minutes}) AS m
+"""
+
+
+class _Again(Exception):
+    """The transaction was undone and is worth another try in another mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A write whose COMMIT was sent and not answered."""
+
+    group: str
+    positions: tuple[Position, ...]
+    written: Written
+
+
+class Writer:
+    """The one place where events are stored.
+
+    Parameters
+    ----------
+    connection : Connection
+        Used by the writing thread alone.
+    schema : str
+        Where the tables are.
+    """
+
+    def __init__(self, connection: Connection, schema: str) -> None:
+        self._connection = connection
+        self._schema = schema
+        self._tables: dict[str, TableSql] = {}
+        self._staged_left: dict[str, int] = {}
+        self._doubt: _Doubt | None = None
+
+    def write(
+        self,
+        group: str,
+        batches: Sequence[ColumnBatch],
+        positions: Sequence[Position],
+        before_commit: Callable[[Sequence[RefusedRow]], None] | None,
+        deadline_seconds: float,
+    ) -> Written:
+        """As ``Store.write``."""
+        with self._connection.within(deadline_seconds) as session:
+            settled = self._settle_former(session, group, positions)
+            if settled is not None:
+                return settled
+            refs = {p.ref.topic: p.ref for p in positions}
+            writers = [
+                RowWriter(batch, self._table(batch.spec), refs.get(batch.spec.topic))
+                for batch in batches
+                if len(batch)
+            ]
+            careful: set[str] = set()
+            while True:
+                try:
+                    return self._attempt(
+                        session, group, writers, positions, before_commit, careful
+                    )
+                except _Again:
+                    session.check()
+
+    def _attempt(
+        self,
+        session: Session,
+        group: str,
+        writers: Sequence[RowWriter],
+        positions: Sequence[Position],
+        before_commit: Callable[[Sequence[RefusedRow]], None] | None,
+        careful: set[str],
+    ) -> Written:
+        modes = [self._mode(writer, careful) for writer in writers]
+        for writer, mode in zip(writers, modes, strict=True):
+            writer.prepare(session, mode)
+        dirty = [self._dirty(session, writer) for writer in writers]
+        fenced = offsets.move(session, self._schema, group, positions)
+        if fenced:
+            session.rollback()
+            return Written(fenced=fenced)
+        written = Written()
+        last: list[sql.Composable] = []
+        repeats: dict[str, bool] = {}
+        for writer, mode, mark in zip(writers, modes, dirty, strict=True):
+            spec = writer.batch.spec
+            try:
+                stored = writer.store(session, mode)
+            except psycopg2.Error as error:
+                self._learn(session, spec.table, mode, error, careful)
+            written.rows[spec.name] = stored.rows
+            written.duplicates[spec.name] = stored.duplicates
+            written.refused += stored.refused
+            if mode is not Mode.DIRECT:
+                repeats[spec.table] = stored.rows < len(writer.batch)
+            if stored.rows and mark is not None:
+                last.append(mark)
+        if before_commit is not None:
+            before_commit(written.refused)
+        self._commit(session, last, _Doubt(group, tuple(positions), written))
+        for table, met in repeats.items():
+            left = self._staged_left.get(table, 0)
+            self._staged_left[table] = STAGED_BATCHES if met else max(0, left - 1)
+        return written
+
+    def _mode(self, writer: RowWriter, careful: set[str]) -> Mode:
+        table = writer.batch.spec.table
+        if table in careful:
+            return Mode.CAREFUL
+        return Mode.STAGED if self._staged_left.get(table) else Mode.DIRECT
+
+    def _learn(
+        self,
+        session: Session,
+        table: str,
+        mode: Mode,
+        error: psycopg2.Error,
+        careful: set[str],
+    ) -> None:
+        fault = fault_of(error)
+        if fault is Fault.DUPLICATE and mode is Mode.DIRECT:
+            self._staged_left[table] = STAGED_BATCHES
+        elif fault in (Fault.ROW, Fault.MEMORY) and mode is not Mode.CAREFUL:
+            careful.add(table)
+        else:
+            raise error
+        session.rollback()
+        raise _Again from error
+
+    def _commit(
+        self, session: Session, last: Sequence[sql.Composable], doubt: _Doubt
+    ) -> None:
+        session.check()
+        statement = sql.SQL(";").join(last)
+        try:
+            committed = session.commit(statement)
+        except psycopg2.Error as error:
+            if error.pgcode is not None and not session.raw.closed:
+                raise
+            self._settle_now(session, doubt, error)
+            return
+        if not committed:
+            raise StoreUnavailable("the database undid the transaction at its end")
+
+    def _settle_now(
+        self, session: Session, doubt: _Doubt, error: psycopg2.Error
+    ) -> None:
+        self._doubt = doubt
+        if not any(p.next_offset != p.expected for p in doubt.positions):
+            self._doubt = None
+            raise error
+        log.warning("commit_unanswered", error=" ".join(str(error).split()))
+        if session.remaining_seconds <= 0:
+            raise error
+        with session.reopened() as second:
+            stored = offsets.held(second, self._schema, doubt.group, doubt.positions)
+        self._doubt = None
+        log.warning("commit_settled", stored=stored)
+        if not stored:
+            raise error
+
+    def _settle_former(
+        self, session: Session, group: str, positions: Sequence[Position]
+    ) -> Written | None:
+        # Without this the caller would find itself fenced by its own success.
+        doubt = self._doubt
+        if doubt is None:
+            return None
+        stored = offsets.held(session, self._schema, doubt.group, doubt.positions)
+        self._doubt = None
+        log.warning("commit_settled", stored=stored)
+        same = (doubt.group, doubt.positions) == (group, tuple(positions))
+        return doubt.written if stored and same else None
+
+    def _table(self, spec: StreamSpec) -> TableSql:
+        table = self._tables.get(spec.table)
+        if table is None or table.spec is not spec:
+            table = self._tables[spec.table] = TableSql(spec, self._schema)
+        return table
+
+    def _dirty(self, session: Session, writer: RowWriter) -> sql.Composable | None:
+        spec = writer.batch.spec
+        if not spec.rollups:
+            return None
+        key = ("rolled by hand", spec.table)
+        if key not in session.memo:
+            session.memo[key] = session.value(
+                "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c "
+                "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = %s AND c.relname = %s)",
+                (self._schema, f"{spec.table}_1m_data"),
+            )
+        if not session.memo[key]:
+            return None
+        minutes = np.unique(writer.batch.time // 60_000_000).tolist()
+        return sql.SQL(_DIRTY).format(
+            schema=sql.Identifier(self._schema),
+            table=sql.Literal(spec.table),
+            minutes=sql.SQL("ARRAY[{}]::bigint[]").format(
+                sql.SQL(",").join(map(sql.Literal, minutes))
+            ),
+        )
