@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from booklib.chapter import read_chapter
@@ -27,7 +28,7 @@ def generated_files(layout: Layout) -> dict[Path, str]:
     """
     system = System.read(layout.book / "system.yaml")
     citations = read_citations(layout.book / "references.bib")
-    files = {layout.root / "_toc.yml": table_of_contents(system, layout)}
+    files = {layout.root / "_toc.yml": table_of_contents(system, system.written(layout))}
     files[layout.figures / "system.svg"] = draw(system)
     for chapter in system.chapters:
         number = chapter.number
@@ -75,9 +76,16 @@ def write_files(layout: Layout) -> list[Path]:
     return changed
 
 
-def table_of_contents(system: System, layout: Layout) -> str:
-    """Return ``_toc.yml``: the pages, and the chapters that are written."""
-    written = system.written(layout)
+def table_of_contents(system: System, written: Mapping[int, str]) -> str:
+    """Return ``_toc.yml``: the pages, and the chapters in ``written``.
+
+    Parameters
+    ----------
+    system : System
+        The plan.
+    written : mapping of int to str
+        Number and file stem of each chapter to list.
+    """
     lines = [
         "# Generated from book/system.yaml and the chapters that exist:",
         "# 'make notebooks' writes it.",
