@@ -188,7 +188,8 @@ def download(jar: Jar, scratch: Path, reporter: Reporter) -> Path:
     )
     # A mirror from the user's own jgo configuration goes first: behind a firewall
     # it is the only one that answers, and the sha256 makes any mirror safe.
-    context.remote_repos = {**GlobalSettings.load().repositories, **context.remote_repos}
+    mirrors = GlobalSettings.load().repositories
+    context.remote_repos = {**mirrors, **context.remote_repos}
     last: Exception | None = None
     for _attempt in range(3):
         try:
@@ -196,7 +197,9 @@ def download(jar: Jar, scratch: Path, reporter: Reporter) -> Path:
             return Path(artifact.resolve())
         except (OSError, RuntimeError) as error:
             last = error
-            (artifact.cached_path).unlink(missing_ok=True)
+            # Half a file would be taken for the whole one.
+            for half in scratch.rglob(jar.filename):
+                half.unlink()
             if isinstance(error, OSError) and error.errno is not None:
                 break  # a local fault (a full disk), not the network's
     if isinstance(last, OSError) and last.errno == 28:

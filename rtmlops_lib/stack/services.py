@@ -1,0 +1,99 @@
+"""The services that a stack can run, in one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.stack._home import StackHome
+from rtmlops_lib.stack._program import Program
+
+__all__ = ["SERVICES", "Service", "chosen_services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One headless service: the very command that compose runs.
+
+    Parameters
+    ----------
+    name : str
+        Its name for ``up --services``, ``start``, ``stop``, ``logs``.
+    arguments : tuple of str
+        What follows ``rtmlops``.
+    port_offset : int or None
+        Its metrics port is ``RTMLOPS_STACK_METRICS_PORT`` plus this; None = it
+        serves no metrics.
+    in_all : bool
+        Whether ``all`` means it too.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    port_offset: int | None
+    in_all: bool = True
+
+    def program(self, home: StackHome, first_port: int) -> Program:
+        """Return how the supervisor runs it."""
+        port = 0 if self.port_offset is None else first_port + self.port_offset
+        metrics = ("--metrics-port", str(port)) if port else ()
+        return Program(
+            name=self.name,
+            command=(*_rtmlops(), *self.arguments, *metrics),
+            folder=home.path,
+            priority=100,
+            # CONTRACTS: flush, commit and leave within 10 s; then some margin.
+            stop_seconds=20,
+            port=port,
+        )
+
+
+# Offsets are fixed for ever: dashboards and scrape configurations know them.
+SERVICES: tuple[Service, ...] = (
+    Service("storage", ("consume", "storage"), port_offset=0),
+    Service(
+        "generator",
+        ("generate", "--profile", "normal"),
+        port_offset=None,
+        # A stack that fills itself is a choice, not a default.
+        in_all=False,
+    ),
+)
+
+
+def chosen_services(text: str) -> list[Service]:
+    """Return the services that ``storage,generator``, ``all`` or ``none`` means.
+
+    Examples
+    --------
+    >>> [service.name for service in chosen_services("all")]
+    ['storage']
+
+    Raises
+    ------
+    UsageError
+        For a name that is none.
+    """
+    known = {service.name: service for service in SERVICES}
+    chosen: dict[str, Service] = {}
+    for name in (item.strip() for item in text.split(",")):
+        if name == "all":
+            chosen |= {s.name: s for s in SERVICES if s.in_all}
+        elif name in known:
+            chosen[name] = known[name]
+        elif name not in ("", "none"):
+            raise UsageError(
+                f"no service is called {name!r}; there are {', '.join(known)}",
+                remedy="give one or more of these with commas, or all, or none",
+            )
+    return list(chosen.values())
+
+
+def _rtmlops() -> Sequence[str]:
+    script = Path(sys.executable).with_name("rtmlops")
+    if script.is_file():
+        return (str(script),)
+    return (sys.executable, "-c", "from rtmlops_lib.cli import main; main()")
