@@ -77,7 +77,7 @@ def storage_loop(
         ),
         store=open_store(settings),
         handler=StorageHandler(),
-        sink=DeadLetters(settings, specs),
+        sink=DeadLetters(settings),
         metrics=ServiceMetrics("storage") if metrics is None else metrics,
         health=Health() if health is None else health,
         options=options,

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import confluent_kafka
 import psycopg2
 from rtmlops_lib.store.factory import open_store
-from rtmlops_lib.transport.dead_letters import DeadLetter, read_dead_letters
 
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import StreamSpec, builtin_specs
 from rtmlops_lib.transport.factory import open_admin
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter, read without the library."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    key: str
 
 
 class Lab:
@@ -113,5 +125,49 @@ class Lab:
         assert producer.flush(60) == 0
         return places
 
-    def dead_letters(self) -> list[DeadLetter]:
-        return list(read_dead_letters(self.settings, self.spec.topic + ".dlq"))
+    def dead_letters(self) -> list[Letter]:
+        """Return the dead letters, one a (topic, partition, offset), in that order."""
+        topic = self.spec.topic + ".dlq"
+        consumer = confluent_kafka.Consumer(
+            {
+                "bootstrap.servers": self.settings.kafka_bootstrap_servers,
+                "group.id": "unused",
+                "enable.auto.commit": False,
+            }
+        )
+        try:
+            known = consumer.list_topics(timeout=10).topics
+            if topic not in known:
+                return []
+            parts = [
+                confluent_kafka.TopicPartition(topic, number, 0)
+                for number in known[topic].partitions
+            ]
+            ends = {
+                part.partition: consumer.get_watermark_offsets(part, timeout=10)[1]
+                for part in parts
+            }
+            consumer.assign(parts)
+            left = sum(ends.values())
+            found: dict[tuple[str, int, int], Letter] = {}
+            while left:
+                for message in consumer.consume(min(left, 1_000), timeout=10):
+                    assert message.error() is None, message.error()
+                    left -= 1
+                    letter = _letter(message)
+                    found[letter.topic, letter.partition, letter.offset] = letter
+            return [found[place] for place in sorted(found)]
+        finally:
+            consumer.close()
+
+
+def _letter(message: Any) -> Letter:
+    headers = {name: value.decode() for name, value in message.headers() if value}
+    return Letter(
+        topic=headers["topic"],
+        partition=int(headers["partition"]),
+        offset=int(headers["offset"]),
+        reason=headers["reason"],
+        detail=headers["detail"],
+        key=message.key().decode(),
+    )
