@@ -145,11 +145,13 @@ def _heads(
     if not gaps:
         return _slices(block.tobytes(), width)
     kept = np.ones((rows, width), np.bool_)
+    lengths = np.full(rows, width)
     for name, absent in gaps:
         kind, start = block.dtype.fields[name][:2]  # type: ignore[index]
-        kept[absent, start : start + kind.itemsize] = False
+        kept[:, start : start + kind.itemsize] = ~absent[:, np.newaxis]
+        lengths -= absent * kind.itemsize
     data = block.view(np.uint8).reshape(rows, width)[kept].tobytes()
-    ends = np.cumsum(kept.sum(axis=1)).tolist()
+    ends = np.cumsum(lengths).tolist()
     return [data[a:b] for a, b in zip([0, *ends], ends, strict=False)]
 
 

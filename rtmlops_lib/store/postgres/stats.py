@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from rtmlops_lib.store.postgres.capabilities import capabilities
 from rtmlops_lib.store.postgres.session import Session
 
 __all__ = ["stats"]
@@ -35,7 +36,7 @@ _COMPRESSED = """
 
 
 def stats(session: Session, schema: str) -> pd.DataFrame:
-    """Return a row a table: rows_estimate, dead_rows, bytes, chunks, …
+    """Return a row a table: rows_estimate, dead_rows, bytes, chunks and more.
 
     ``compressed_chunks``, ``oldest`` and ``newest`` describe a hypertable's chunks.
     """
