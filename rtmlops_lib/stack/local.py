@@ -248,6 +248,11 @@ class LocalStack:
             )
         return found
 
+    def why_not_ready(self, name: str) -> str | None:
+        """Ask one part or service whether it is ready; None = it is."""
+        probe = self._probe(name)
+        return None if probe is None else probe()
+
     def ports(self) -> dict[str, int]:
         """Return the port of each part and service that has one."""
         ports = {
