@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -332,13 +332,8 @@ def _backfill_store(
 
     store = open_store(settings)
     try:
-        if not hasattr(store, "backfill"):
-            raise UsageError(
-                f"--direct: {type(store).__name__} takes no backfill",
-                remedy="leave --direct out: the events then pass through Kafka",
-            )
         store.migrate(specs)
-        yield cast(BackfillStore, store)
+        yield store
     finally:
         store.close()
 
@@ -392,6 +387,13 @@ def _print(
         typer.echo(
             "the rate could not be held: lower --rate or --speed, or try "
             "--client confluent"
+        )
+    if summary.duplicates:
+        typer.echo(f"{summary.duplicates:,} of them were stored already")
+    if summary.refused:
+        typer.echo(
+            f"{summary.refused:,} stand in the store with other values, which stay: "
+            "another --seed, --profile or --drift wrote the same times"
         )
     if summary.stopped_by:
         typer.echo(f"stopped by {summary.stopped_by}")

@@ -18,6 +18,7 @@ from rtmlops_lib.logs import get_logger
 from rtmlops_lib.services.generator_plan import LivePlan
 from rtmlops_lib.services.generator_summary import GenerationSummary
 from rtmlops_lib.simulator import DatacenterSimulator, SimulatedChunk
+from rtmlops_lib.store import Written
 from rtmlops_lib.streams import ColumnBatch, JsonCodec, StreamSpec
 from rtmlops_lib.transport import EventProducer
 
@@ -37,13 +38,15 @@ _END_GRACE_SECONDS = 0.5
 _LIVE_FLUSH_SECONDS = 1.0
 _BACKFILL_EVENTS = 5_000
 _BACKFILL_FLUSH_EVENTS = 200_000
+# A transaction's worth.
+_DIRECT_EVENTS = 20_000
 
 
 class BackfillStore(Protocol):
     """The part of a store that ``--direct`` needs."""
 
-    def backfill(self, batches: Iterable[ColumnBatch]) -> object:
-        """Store events that never were in Kafka; touches few chunks a transaction."""
+    def backfill(self, batches: Iterable[ColumnBatch]) -> Written:
+        """Store events that never were in Kafka; few chunks a transaction."""
 
 
 @dataclass(slots=True)
@@ -162,7 +165,7 @@ class Generator:
         """Send ``start <= time < end`` as fast as Kafka takes it."""
         summary = GenerationSummary("backfill")
         began, unflushed = time.monotonic(), 0
-        for chunk in self._backfill_chunks(start, end):
+        for chunk in self._backfill_chunks(start, end, _BACKFILL_EVENTS):
             for box in self._encode(chunk):
                 box.send_up_to(len(box.values), producer)
                 summary.count(box.batch)
@@ -188,20 +191,22 @@ class Generator:
         began = time.monotonic()
 
         def batches() -> Iterator[ColumnBatch]:
-            for chunk in self._backfill_chunks(start, end):
+            for chunk in self._backfill_chunks(start, end, _DIRECT_EVENTS):
                 for batch in self._chosen(chunk):
                     yield batch
                     summary.count(batch)
                 progress(chunk.steps)
 
-        store.backfill(batches())
+        written = store.backfill(batches())
         summary.seconds = time.monotonic() - began
+        summary.duplicates = sum(written.duplicates.values())
+        summary.refused = len(written.refused)
         return summary
 
     def _backfill_chunks(
-        self, start: datetime, end: datetime
+        self, start: datetime, end: datetime, events: int
     ) -> Iterator[SimulatedChunk]:
-        steps = max(1, _BACKFILL_EVENTS // self.simulator.settings.servers)
+        steps = max(1, events // self.simulator.settings.servers)
         for chunk in self.simulator.chunks(start, end, chunk_steps=steps):
             if self.stop.is_set():
                 return

@@ -32,6 +32,9 @@ class GenerationSummary:
         The signal that ended it early.
     kept_up : bool
         False where the rate asked for could not be held.
+    duplicates, refused : int
+        With ``direct``: events that stood in the store already, and those that
+        stood there with other values.
     """
 
     mode: str
@@ -40,6 +43,8 @@ class GenerationSummary:
     seconds: float = 0.0
     stopped_by: str | None = None
     kept_up: bool = True
+    duplicates: int = 0
+    refused: int = 0
     first_us: int | None = None
     last_us: int | None = None
 
@@ -67,6 +72,8 @@ class GenerationSummary:
             "rate": round(self.rate, 2),
             "rate_asked": self.rate_asked,
             "kept_up": self.kept_up,
+            "duplicates": self.duplicates,
+            "refused": self.refused,
             "first_event": _iso(self.first_us),
             "last_event": _iso(self.last_us),
             "stopped_by": self.stopped_by,
