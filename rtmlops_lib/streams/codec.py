@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rtmlops_lib.streams._decode import decode_records
 from rtmlops_lib.streams._encode import encode_batch
+from rtmlops_lib.streams._parse import EventParser
 from rtmlops_lib.streams.batch import ColumnBatch
 from rtmlops_lib.streams.raw import RawRecords
 from rtmlops_lib.streams.reasons import Reason, Reject
@@ -66,6 +67,7 @@ class JsonCodec:
 
     def __init__(self, spec: StreamSpec) -> None:
         self.spec = spec
+        self._parser = EventParser(spec)
 
     def decode(self, records: RawRecords) -> Decoded:
         """Turn records into columns; raises nothing, whatever the bytes.
@@ -73,7 +75,7 @@ class JsonCodec:
         The verdict on a record depends on its bytes, its timestamp and the spec
         alone: not on the clock, nor on the records beside it.
         """
-        return Decoded(*decode_records(self.spec, records))
+        return Decoded(*decode_records(self.spec, self._parser, records))
 
     def encode(self, batch: ColumnBatch) -> tuple[list[bytes], list[bytes]]:
         """Return keys and values, one of each an event.

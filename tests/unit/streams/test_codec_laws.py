@@ -216,10 +216,12 @@ def test_decoding_what_was_encoded_gives_the_batch_back(every_type, data):
     assert decoded.rejects == []
     if batch.attributes is not None:
         batch.attributes[:] = [
-            text and json.dumps(json.loads(text)) for text in batch.attributes
+            text and json.dumps(json.loads(text), sort_keys=True)
+            for text in batch.attributes
         ]
         decoded.batch.attributes[:] = [
-            text and json.dumps(json.loads(text)) for text in decoded.batch.attributes
+            text and json.dumps(json.loads(text), sort_keys=True)
+            for text in decoded.batch.attributes
         ]
     assert_same(decoded.batch, batch)
 
