@@ -95,6 +95,36 @@ def test_decoding_together_equals_decoding_one_by_one(found):
     assert_same(together.batch, ColumnBatch.concat(batches))
 
 
+@given(st.lists(values, min_size=1, max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_structs_and_dicts_give_the_same(found):
+    structs, dicts = JsonCodec(DATACENTER), JsonCodec(DATACENTER)
+    dicts._parser._shape = None
+    structs.decode(raw_records(found))  # learns the unknown fields
+    one = structs.decode(raw_records(found))
+    other = dicts.decode(raw_records(found))
+    assert one.rejects == other.rejects
+    assert_same(one.batch, other.batch)
+
+
+def test_learnt_fields_are_read_by_structs_in_any_company():
+    codec = JsonCodec(DATACENTER)
+    plain, more = json.dumps(EVENT), json.dumps({**EVENT, "rack": None, "a b": [1]})
+    for _ in range(2):
+        decoded = codec.decode(raw_records([plain.encode(), more.encode()]))
+        assert decoded.batch.attributes.tolist() == [None, '{"a b":[1],"rack":null}']
+    assert codec._parser._shape.unknown == ("a b", "rack")
+
+
+def test_a_topic_of_ever_new_fields_is_read_as_dicts():
+    codec = JsonCodec(DATACENTER)
+    for number in range(60):
+        value = json.dumps({**EVENT, f"field_{number}": number}).encode()
+        decoded = codec.decode(raw_records([value]))
+        assert decoded.batch.attributes.tolist() == [f'{{"field_{number}":{number}}}']
+    assert codec._parser._shape is None
+
+
 def expected_verdict(value: bytes | None) -> bool:
     """Whether the value is an event, by the standard library and plain rules."""
     try:
