@@ -160,8 +160,8 @@ def timescale_server() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def timescale_url(timescale_server: str) -> Iterator[str]:
-    """A fresh database for each test module where TimescaleDB can be created."""
-    with fresh_database(timescale_server) as url:
+    """A fresh database with TimescaleDB in it, for each test module."""
+    with fresh_database(timescale_server, extension="timescaledb") as url:
         yield url
 
 
@@ -182,14 +182,16 @@ def topic_prefix() -> str:
 
 
 @contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
+def fresh_database(server_url: str, *, extension: str | None = None) -> Iterator[str]:
     """Create a database, yield its URL, drop it with whoever is still connected."""
     import psycopg2
 
     name = f"test_{uuid.uuid4().hex[:12]}"
 
-    def run(statement: str) -> None:
-        connection = psycopg2.connect(server_url, connect_timeout=10)
+    fresh_url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
+
+    def run(statement: str, url: str = server_url) -> None:
+        connection = psycopg2.connect(url, connect_timeout=10)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -199,7 +201,9 @@ def fresh_database(server_url: str) -> Iterator[str]:
 
     run(f"CREATE DATABASE {name} TEMPLATE template0")
     try:
-        yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+        if extension:
+            run(f"CREATE EXTENSION {extension}", fresh_url)
+        yield fresh_url
     finally:
         run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

@@ -70,13 +70,14 @@ def up(
     began = time.monotonic()
     info = stack.up(services, postgres)
     console = Console()
-    table = Table.grid(padding=(0, 2))
     shown = Settings(database_url=SecretStr(info.database_url)).masked()["database_url"]
-    table.add_row("Kafka", info.kafka_bootstrap_servers)
-    table.add_row("PostgreSQL", f"{shown}  ({info.postgres})")
-    table.add_row("MLflow", info.mlflow_tracking_uri)
-    table.add_row("home", str(info.home))
-    console.print(table, soft_wrap=True)
+    for name, value in (
+        ("Kafka", info.kafka_bootstrap_servers),
+        ("PostgreSQL", f"{shown}  ({info.postgres})"),
+        ("MLflow", info.mlflow_tracking_uri),
+        ("home", str(info.home)),
+    ):
+        console.print(f"{name:<11} {escape(value)}", soft_wrap=True)
     console.print(f"up in {time.monotonic() - began:.1f} s; 'rtmlops down' stops it")
 
 

@@ -14,9 +14,29 @@ __all__ = ["bootstrap", "ensure_database"]
 
 
 def ensure_database(part: PostgresPart) -> None:
-    """Create the database unless it is there."""
+    """Create the database, with TimescaleDB where it can be had, unless it is there."""
+    _run(
+        part.url_of("postgres"),
+        sql.SQL("SELECT 1 FROM pg_database WHERE datname = {}").format(
+            sql.Literal(DATABASE)
+        ),
+        sql.SQL("CREATE DATABASE {} OWNER {}").format(
+            sql.Identifier(DATABASE), sql.Identifier(ROLE)
+        ),
+    )
+    if part.binaries.timescaledb:
+        _run(
+            part.url,
+            sql.SQL("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'"),
+            sql.SQL("CREATE EXTENSION timescaledb"),
+        )
+
+
+def _run(url: str, question: sql.Composable, unless: sql.Composable) -> None:
     try:
-        connection = psycopg2.connect(part.url_of("postgres"), connect_timeout=5)
+        connection = psycopg2.connect(
+            url, connect_timeout=5, options="-c statement_timeout=60000"
+        )
     except psycopg2.OperationalError as error:
         raise DependencyUnavailable(
             f"PostgreSQL does not answer: {str(error).strip()}",
@@ -25,13 +45,9 @@ def ensure_database(part: PostgresPart) -> None:
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
+            cursor.execute(question)
             if cursor.fetchone() is None:
-                cursor.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                        sql.Identifier(DATABASE), sql.Identifier(ROLE)
-                    )
-                )
+                cursor.execute(unless)
     finally:
         connection.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from typing import Any
@@ -21,6 +22,13 @@ def kafka_answers(
     from rtmlops_lib.errors import RtmlopsError
     from rtmlops_lib.transport.admin import TopicAdmin
 
+    # The client logs every refused connection, and waits between two; while nobody
+    # listens there is nothing to ask.
+    host, _, port = bootstrap_servers.split(",")[0].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+    except (OSError, ValueError) as error:
+        return f"{bootstrap_servers}: {error}"
     base = settings or Settings()
     base = base.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})
     try:
