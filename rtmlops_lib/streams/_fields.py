@@ -160,7 +160,9 @@ def _read_epochs(
     if not (min(values) >= low and max(values) <= high):
         for row, value in enumerate(values):
             if not low <= value <= high:
-                detail = f"{spec.field}: expected the years 1 to 9999, found {value}"
+                detail = (
+                    f"{spec.field}: expected the years 1 to 9999, found {shown(value)}"
+                )
                 faults.add(row, Reason.BAD_TIME, detail)
                 values[row] = 0
     if float not in set(map(type, values)):

@@ -31,6 +31,7 @@ _LEARNABLE = re.compile(r"[A-Za-z0-9_.: -]{1,64}")
 _MAX_SETBACKS = 32
 # Sorted, so that the text of the same attributes is the same whichever way they came.
 _encode_lines = msgspec.json.Encoder(order="sorted").encode_lines
+_encode_flat_lines = msgspec.json.Encoder().encode_lines
 Broken = dict[int, Reject]
 
 
@@ -92,9 +93,12 @@ class _Structs(Events):
 
     def unknown_lines(self) -> str:
         columns = self._unknown_columns()
-        if all(set(map(type, column)) == {msgspec.UnsetType} for column in columns):
+        types = set().union(*(map(type, column) for column in columns))
+        if types <= {msgspec.UnsetType}:
             return ""
-        return _encode_lines(map(self._shape.rest, *columns)).decode()
+        # The slots are in order already; only what is nested needs sorting.
+        encode = _encode_lines if types & {dict, list} else _encode_flat_lines
+        return encode(map(self._shape.rest, *columns)).decode()
 
     def unknown_values(self) -> Iterable[list[Any]]:
         return map(list, zip(*self._unknown_columns(), strict=True))

@@ -57,8 +57,8 @@ def test_encoding_reaches_200_000_events_a_second():
     assert best_milliseconds(lambda: codec.encode(batch), 25) <= 25
 
 
-def test_finding_no_repeats_among_5000_takes_at_most_3_milliseconds():
+def test_finding_no_repeats_among_5000_takes_at_most_1500_microseconds():
     codec = JsonCodec(builtin_specs()["datacenter"])
     batch = codec.decode(raw_records(values_of({}))).batch
     assert len(duplicate_rows(batch).keep) == COUNT
-    assert best_milliseconds(lambda: duplicate_rows(batch), 3) <= 3
+    assert best_milliseconds(lambda: duplicate_rows(batch), 1.5) <= 1.5
