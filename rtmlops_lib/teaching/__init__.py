@@ -1,1 +1,24 @@
-"""."""
+"""What the chapters use: a lab of their own, checks, waiting, progress, figures."""
+
+from rtmlops_lib.teaching.check import LessonStopped, check
+from rtmlops_lib.teaching.glue import glue
+from rtmlops_lib.teaching.history import History
+from rtmlops_lib.teaching.lab import Lab
+from rtmlops_lib.teaching.prepare import prepare
+from rtmlops_lib.teaching.progress import LiveProgress, live_progress
+from rtmlops_lib.teaching.style import COLORS, use_style
+from rtmlops_lib.teaching.wait import wait_until
+
+__all__ = [
+    "COLORS",
+    "History",
+    "Lab",
+    "LessonStopped",
+    "LiveProgress",
+    "check",
+    "glue",
+    "live_progress",
+    "prepare",
+    "use_style",
+    "wait_until",
+]
