@@ -1,0 +1,189 @@
+"""``rtmlops dlq``: dead letters, and sending them again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rtmlops_lib.cli.options import (
+    JsonOption,
+    TopicPrefixOption,
+    chosen_specs,
+    load_settings,
+    print_json,
+)
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.services.replay import LetterFilter, read_repairs
+from rtmlops_lib.services.replay import replay as replay_letters
+from rtmlops_lib.settings import Settings
+from rtmlops_lib.store.factory import open_store
+from rtmlops_lib.transport.admin import DLQ_SUFFIX
+from rtmlops_lib.transport.dead_letters import DeadLetter
+from rtmlops_lib.transport.dlq_reader import read_dead_letters
+from rtmlops_lib.transport.factory import open_producer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Look at dead letters, and send them again.", no_args_is_help=True
+)
+
+StreamOption = Annotated[
+    str, typer.Option("--stream", help="A built-in stream or a spec's YAML file.")
+]
+ReasonOption = Annotated[
+    list[str] | None,
+    typer.Option("--reason", help="Only letters with this reason; may be repeated."),
+]
+KeyOption = Annotated[
+    list[str] | None,
+    typer.Option("--key", help="Only the letter with this key; may be repeated."),
+]
+ContainsOption = Annotated[
+    str, typer.Option(help="Only letters whose value contains this text.")
+]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="Also letters that were replayed already.")
+]
+
+
+@app.command(name="list")
+def list_(
+    stream: StreamOption = "datacenter",
+    reason: ReasonOption = None,
+    contains: ContainsOption = "",
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="Letters to show at most.")
+    ] = 50,
+    everything: AllOption = False,
+    topic_prefix: TopicPrefixOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the dead letters of a stream, each once, with counts by reason."""
+    settings = load_settings(topic_prefix=topic_prefix)
+    wanted = LetterFilter(reasons=reason or (), contains=contains)
+    letters = _letters(settings, stream, wanted, everything=everything)
+    if as_json:
+        print_json([_plain(letter) for letter in islice(letters, limit)])
+        return
+    table = Table("letter", "reason", "detail", "replays", box=None, pad_edge=False)
+    for letter in letters[:limit]:
+        replays = str(letter.replay_count)
+        table.add_row(letter.letter_key, letter.reason, letter.detail[:80], replays)
+    console = Console()
+    console.print(table)
+    found = Counter(letter.reason for letter in letters)
+    by_reason = ", ".join(f"{count} {name}" for name, count in found.most_common())
+    console.print(f"{len(letters)} letters{': ' + by_reason if found else ''}")
+
+
+@app.command()
+def show(
+    key: Annotated[str, typer.Argument(help="The letter's key, from 'dlq list'.")],
+    stream: StreamOption = "datacenter",
+    topic_prefix: TopicPrefixOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one dead letter whole."""
+    settings = load_settings(topic_prefix=topic_prefix)
+    found = _letters(settings, stream, LetterFilter(keys=(key,)), everything=True)
+    if not found:
+        raise UsageError(
+            f"no dead letter of {stream!r} has the key {key!r}",
+            remedy="'rtmlops dlq list --all' shows all keys",
+        )
+    if as_json:
+        print_json(_plain(found[0]))
+        return
+    for name, value in _plain(found[0]).items():
+        typer.echo(f"{name + ':':<14} {value}")
+
+
+@app.command()
+def replay(
+    stream: StreamOption = "datacenter",
+    reason: ReasonOption = None,
+    key: KeyOption = None,
+    contains: ContainsOption = "",
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Send the repaired values in this file: the output of "
+            "'dlq list --json', edited.",
+        ),
+    ] = None,
+    everything: AllOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")
+    ] = False,
+    topic_prefix: TopicPrefixOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send dead letters to the topic they came from, at most three times each."""
+    settings = load_settings(topic_prefix=topic_prefix)
+    repairs = read_repairs(from_file) if from_file else None
+    keys = [*(key or ()), *(repairs or ())]
+    wanted = LetterFilter(reasons=reason or (), keys=keys, contains=contains)
+    if wanted.empty and not everything:
+        raise UsageError(
+            "nothing was filtered for",
+            remedy="give --reason, --key, --contains or --from-file, or --all for all",
+        )
+    letters = _letters(settings, stream, wanted, everything=everything)
+    if dry_run:
+        print_json({"would_send": [letter.letter_key for letter in letters]})
+        return
+    with (
+        closing(open_store(settings)) as store,
+        closing(open_producer(settings)) as producer,
+    ):
+        done = replay_letters(letters, store, producer, repairs=repairs)
+    if as_json:
+        print_json({"sent": done.sent, "refused": done.refused})
+        return
+    typer.echo(f"{len(done.sent)} sent, {len(done.refused)} refused")
+    for refused, why in done.refused.items():
+        typer.echo(f"  {refused}: {why}")
+
+
+def _letters(
+    settings: Settings, stream: str, wanted: LetterFilter, *, everything: bool
+) -> list[DeadLetter]:
+    (spec,) = chosen_specs([stream], settings)
+    found = [
+        letter
+        for letter in read_dead_letters(settings, spec.topic + DLQ_SUFFIX)
+        if wanted.matches(letter)
+    ]
+    if everything or not found:
+        return found
+    with closing(open_store(settings)) as store:
+        replayed = store.replay_counts([letter.letter_key for letter in found])
+    return [letter for letter in found if not replayed.get(letter.letter_key)]
+
+
+def _plain(letter: DeadLetter) -> dict[str, Any]:
+    def text(value: bytes | None) -> str | None:
+        return None if value is None else value.decode("utf-8", "backslashreplace")
+
+    return {
+        "letter_key": letter.letter_key,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "time": letter.time.isoformat(),
+        "replay_count": letter.replay_count,
+        "size": letter.size,
+        "truncated": letter.truncated,
+        "key": text(letter.key),
+        "value": text(letter.value),
+    }
