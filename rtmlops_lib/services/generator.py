@@ -30,6 +30,8 @@ log = get_logger(__name__)
 _AHEAD_SECONDS = 0.2
 _MAX_AHEAD_EVENTS = 2_000
 _TICK_SECONDS = 0.01
+# Stop, end and lateness are looked at between passes of this many events.
+_PASS_EVENTS = 250
 # Late by more than this is no hiccup: the rate cannot be held.
 _LATE_SECONDS = 2.0
 _END_GRACE_SECONDS = 0.5
@@ -129,7 +131,7 @@ class Generator:
             here = 0
             while here < total and not self._over(clock, plan, done + here):
                 due = min(clock.due(), plan.events or clock.due()) - done
-                here = min(total, max(here, due))
+                here = min(total, max(here, due), here + _PASS_EVENTS)
                 for box in outboxes:
                     # The first event takes its share of the others along.
                     box.send_up_to(
@@ -268,9 +270,10 @@ class _Clock:
         return int(self.elapsed() * self._rate)
 
     def wait_for(self, sent: int, stop: Event) -> None:
-        """Wait until the next event is due, at least a tick; a stop ends it."""
+        """Wait until the next event is due, and at least a tick; a stop ends it."""
         until = (sent + 1) / self._rate - self.elapsed()
-        stop.wait(min(max(until, _TICK_SECONDS), 0.5))
+        if until > 0:
+            stop.wait(min(max(until, _TICK_SECONDS), 0.5))
 
 
 @contextmanager

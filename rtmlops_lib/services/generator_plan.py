@@ -203,7 +203,7 @@ def _whole_milliseconds(
             f"--rate {rate:g} over {servers} servers at speed {speed:g} means a step "
             f"of {wanted:g} s; it must be {MIN_INTERVAL_SECONDS:g} to "
             f"{MAX_INTERVAL_SECONDS:g} s",
-            remedy="change --servers or --rate"
-            + (", or give a --duration" if speed == 1 else " or --speed"),
+            remedy="change --servers, --rate or --speed; with a --duration, --rate "
+            "may stand alone and sets the speed",
         )
     return interval
