@@ -262,7 +262,8 @@ class ConfluentConsumer(EventConsumer):
     def _classify(self, error: Any) -> None:
         """Keep what needs a human; the rest passes by itself."""
         codes = self._codes
-        if error.fatal() and self.group_instance_id is not None:
+        fatal = error.fatal() or error.code() == codes._FATAL  # noqa: SLF001
+        if fatal and self.group_instance_id is not None:
             raise translation(codes(codes.FENCED_INSTANCE_ID), self.settings)
         if error.code() in (
             codes.TOPIC_AUTHORIZATION_FAILED,
@@ -276,6 +277,8 @@ class ConfluentConsumer(EventConsumer):
         codes = self._codes
         if error.code() in (codes._AUTHENTICATION, codes._SSL):  # noqa: SLF001
             self._fault = error
+        elif error.code() == codes._FATAL and self.group_instance_id:  # noqa: SLF001
+            self._fault = codes(codes.FENCED_INSTANCE_ID)
         else:
             _LOG.debug("client_event", error=str(error))
 

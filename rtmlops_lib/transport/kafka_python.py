@@ -11,6 +11,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, error
 from kafka import TopicPartition as ClientPartition
 from kafka.admin import KafkaAdminClient
 from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.base import MemberState
 from kafka.structs import OffsetAndMetadata
 
 from rtmlops_lib.errors import UsageError
@@ -40,6 +41,9 @@ _CLOSE_TIMEOUT_MS = 2_000
 _METADATA_SECONDS = 0.5
 # A change of membership is handed over within one slice, whatever the timeout.
 _SLICE_SECONDS = 0.1
+# A JoinGroup that ends between two polls is thrown away by the client and sent anew,
+# which makes the whole group rebalance again: wait for it inside a poll.
+_JOIN_SECONDS = 0.5
 # A new assignment stands here, paused, so that the client asks Kafka for no
 # committed offset: it would read from there, or raise where there is none.
 _NOWHERE = 0
@@ -169,6 +173,9 @@ class KafkaPythonConsumer(EventConsumer):
             fetched: dict[Any, list[Any]] = {}
             try:
                 fetched = client.poll(timeout_ms=wait_ms, max_records=max_records)
+                if client.group_metadata().state is not MemberState.STABLE:
+                    join_ms = int(max(left, _JOIN_SECONDS) * 1000)
+                    client._coordinator.poll(timeout_ms=join_ms)  # noqa: SLF001
             except errors.OffsetOutOfRangeError as error:
                 self._hold(error.args[0], polled)
             except errors.LogTruncationError as error:

@@ -50,10 +50,12 @@ class KafkaPythonProducer(EventProducer):
         self._client: Any = None
         self._failure: BaseException | None = None
         self._buffered = 0
+        self._closed = True
 
     def open(self) -> KafkaPythonProducer:
         """Connect."""
         quieten()
+        self._closed = False
         config = {
             "bootstrap_servers": self.settings.kafka_bootstrap_servers.split(","),
             "client_id": self.client_id,
@@ -108,6 +110,9 @@ class KafkaPythonProducer(EventProducer):
                 "kafka-python sends no record that has neither key nor value",
                 remedy="give it a key, or use --client confluent",
             )
+        if self._failure is not None:
+            # The flush will say so; after some failures the client refuses all else.
+            return
         self._buffered += len(value or b"") + len(key or b"") + _RECORD_OVERHEAD_BYTES
         if self._buffered > _BUFFER_BYTES:
             self._wait(_BLOCK_SECONDS)
@@ -138,13 +143,14 @@ class KafkaPythonProducer(EventProducer):
         try:
             self._wait(timeout_seconds)
         except TransportUnavailable as error:
-            self._failure = None
+            self._discard()
             raise DeliveryFailed(
                 f"records were not acknowledged within {timeout_seconds:g} s",
                 remedy="send them again once Kafka answers",
             ) from error
-        failure, self._failure = self._failure, None
+        failure = self._failure
         if failure is not None:
+            self._discard()
             cause: RtmlopsError = translation(failure, self.settings)
             if isinstance(cause, ConfigurationFault):
                 raise cause from failure
@@ -155,7 +161,13 @@ class KafkaPythonProducer(EventProducer):
 
     def close(self) -> None:
         """Close without waiting for what was never flushed; twice is fine."""
+        self._closed = True
+        self._discard()
+
+    def _discard(self) -> None:
+        """Drop the client, which is of no more use after a fatal failure."""
         client, self._client = self._client, None
+        self._failure, self._buffered = None, 0
         if client is not None:
             try:
                 client.close(timeout=0)
@@ -173,6 +185,8 @@ class KafkaPythonProducer(EventProducer):
             self._failure = error
 
     def _opened(self) -> Any:
-        if self._client is None:
+        if self._closed:
             raise TransportUnavailable("the producer is closed", remedy="open it first")
+        if self._client is None:
+            self.open()
         return self._client
