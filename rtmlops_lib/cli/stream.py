@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
@@ -20,11 +19,9 @@ from rtmlops_lib.cli.options import (
 from rtmlops_lib.errors import CheckFailed, UsageError
 from rtmlops_lib.streams import (
     JsonCodec,
-    RawRecords,
-    StreamSpec,
-    TopicPartition,
     builtin_specs,
 )
+from rtmlops_lib.transport.reader import read_topic
 
 __all__ = ["app"]
 
@@ -78,8 +75,10 @@ def validate(
     settings = load_settings(topic_prefix=topic_prefix, kafka_client=client)
     (spec,) = chosen_specs([stream], settings)
     codec = JsonCodec(spec)
-    valid, reasons, first = 0, {}, {}
-    for raw in _newest(settings, spec, count):
+    valid = 0
+    reasons: dict[str, int] = {}
+    first: dict[str, str] = {}
+    for raw in read_topic(settings, spec.topic, newest=count):
         decoded = codec.decode(raw)
         valid += len(decoded.batch)
         for reject in decoded.rejects:
@@ -119,7 +118,7 @@ def tail(
     """Print records as they lie in the topic: partition, offset, key, value."""
     settings = load_settings(topic_prefix=topic_prefix, kafka_client=client)
     (spec,) = chosen_specs([stream], settings)
-    for raw in _newest(settings, spec, count, follow=follow):
+    for raw in read_topic(settings, spec.topic, newest=count, follow=follow):
         for offset, key, value in zip(raw.offsets, raw.keys, raw.values, strict=True):
             typer.echo(f"{raw.partition}\t{offset}\t{_text(key)}\t{_text(value)}")
 

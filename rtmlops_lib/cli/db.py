@@ -1,0 +1,10 @@
+"""In the making."""
+
+import typer
+
+app = typer.Typer()
+
+
+@app.callback()
+def _g() -> None:
+    """Hold the group."""

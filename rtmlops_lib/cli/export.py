@@ -1,0 +1,6 @@
+"""In the making."""
+
+import typer
+
+def export() -> None:
+    """Export."""
