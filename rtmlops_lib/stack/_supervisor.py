@@ -66,7 +66,10 @@ class Supervisor:
         if os.getuid() == 0:
             # Said on purpose: else it warns that it runs as root by accident.
             lines.insert(lines.index("[supervisord]") + 1, "user=root")
-        sections = [program.section(self._home.logs) for program in programs]
+        # Relative to the home, where it is started: supervisord expands percent signs
+        # in this one setting twice.
+        logs = self._home.logs.relative_to(self._home.path)
+        sections = [program.section(logs) for program in programs]
         return "\n".join(lines) + "\n" + "\n".join(sections)
 
     def configured_as(self, programs: Sequence[Program]) -> bool:

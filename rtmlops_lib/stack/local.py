@@ -131,6 +131,8 @@ class LocalStack:
 
     def _up(self, services: list[Service], choice: str) -> StackInfo:
         database, url = self._database(choice)
+        if database is None:
+            self._check_given_database(url)
         jars = JarCache.for_user(self.home.path, self._environ)
         kafka = KafkaPart(self.home, self.settings.stack_kafka_port, jars)
         mlflow = MlflowPart(self.home, self.settings.stack_mlflow_port)
@@ -160,8 +162,6 @@ class LocalStack:
         }
         if database is not None:
             probes["postgres"] = partial(postgres_answers, database.url_of("postgres"))
-        else:
-            self._check_given_database(url)
         wait_ready(probes, self._supervisor, self.home.logs, self._reporter)
         if database is not None:
             ensure_database(database)
