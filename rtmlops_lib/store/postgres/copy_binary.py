@@ -30,7 +30,9 @@ _WIRE: dict[FieldType, str] = {
 Fixed = tuple[str, str, NDArray[Any], NDArray[np.bool_] | None]
 
 
-def encode(batch: ColumnBatch) -> tuple[list[str], bytes]:
+def encode(
+    batch: ColumnBatch, places: NDArray[np.int64] | None = None
+) -> tuple[list[str], bytes]:
     """Return the column names and the bytes of ``COPY (names) FROM STDIN BINARY``.
 
     Columns without any value are left out: they become NULL by default.
@@ -39,6 +41,8 @@ def encode(batch: ColumnBatch) -> tuple[list[str], bytes]:
     ----------
     batch : ColumnBatch
         At least one event.
+    places : ndarray of int64, optional
+        Numbers for a leading column ``place``.
 
     Examples
     --------
@@ -48,6 +52,8 @@ def encode(batch: ColumnBatch) -> tuple[list[str], bytes]:
     (['time', 'kafka_partition', 'kafka_offset'], 21)
     """
     fixed, texts = _columns(batch)
+    if places is not None:
+        fixed.insert(0, ("place", ">i4", places, None))
     names = [name for name, *_ in fixed] + [name for name, _, _ in texts]
     heads = _heads(fixed, len(names), texts)
     pieces: list[Sequence[bytes]] = [heads]

@@ -9,11 +9,11 @@ import numpy as np
 import psycopg2
 
 from rtmlops_lib.errors import ConfigurationFault
-from rtmlops_lib.store.contract import RefusedRow, StoreUnavailable, TopicRef
+from rtmlops_lib.store.contract import RefusedRow, TopicRef
 from rtmlops_lib.store.postgres.bisect import find_refused
 from rtmlops_lib.store.postgres.copy_binary import encode
+from rtmlops_lib.store.postgres.savepoints import Savepoints
 from rtmlops_lib.store.postgres.session import Session
-from rtmlops_lib.store.postgres.sqlstate import Fault, fault_of
 from rtmlops_lib.store.postgres.table import TableSql
 from rtmlops_lib.streams import ColumnBatch, PartitionOffset, Reason
 
@@ -49,33 +49,33 @@ class RowWriter:
         self.batch = batch
         self.table = table
         self._ref = ref
-        self._names, self._data = encode(batch)
+        self._encoded: dict[bool, tuple[list[str], bytes]] = {}
 
     def prepare(self, session: Session, mode: Mode) -> None:
         """Do what must happen before the transaction."""
+        staged = mode is not Mode.DIRECT
+        if staged not in self._encoded and mode is not Mode.CAREFUL:
+            places = np.arange(len(self.batch)) if staged else None
+            self._encoded[staged] = encode(self.batch, places)
         key = ("staged", self.table.staged_name)
-        if mode is not Mode.DIRECT and key not in session.memo:
+        if staged and key not in session.memo:
             session.execute(self.table.create_staged())
             session.memo[key] = True
 
     def store(self, session: Session, mode: Mode) -> Stored:
         """Store the rows; what the database raises leaves as it is."""
-        if mode is Mode.DIRECT:
-            session.copy_in(self.table.copy(self._names, staged=False), self._data)
+        if mode is Mode.CAREFUL:
+            return self._by_halves(session)
+        staged = mode is Mode.STAGED
+        names, data = self._encoded[staged]
+        session.copy_in(self.table.copy(names, staged=staged), data)
+        if not staged:
             return Stored(rows=len(self.batch))
-        if mode is Mode.STAGED:
-            return self._by_staging(session, self._names, self._data, len(self.batch))
-        return self._by_halves(session)
-
-    def _by_staging(
-        self, session: Session, names: list[str], data: bytes, staged: int
-    ) -> Stored:
-        session.copy_in(self.table.copy(names, staged=True), data)
         rows = session.execute(self.table.insert())
         stored = Stored(rows=rows)
-        if rows < staged:
+        if rows < len(self.batch):
             stored.refused = self._conflicts(session)
-            stored.duplicates = staged - rows - len(stored.refused)
+            stored.duplicates = len(self.batch) - rows - len(stored.refused)
         return stored
 
     def _conflicts(self, session: Session) -> list[RefusedRow]:
@@ -92,51 +92,61 @@ class RowWriter:
         ]
 
     def _by_halves(self, session: Session) -> Stored:
-        total = Stored()
-        size = len(self.batch)
+        steps = Savepoints(session)
+        everything = range(len(self.batch))
+        rows = 0
 
-        def attempt(part: range) -> psycopg2.Error | None:
-            session.check()
-            names, data = encode(self.batch.take(np.arange(part.start, part.stop)))
-            session.execute("SAVEPOINT part")
-            try:
-                done = self._by_staging(session, names, data, len(part))
-            except psycopg2.Error as error:
-                fault = fault_of(error)
-                if fault is Fault.MEMORY and len(part) == 1:
-                    raise StoreUnavailable(
-                        f"the database has no memory left for one row: {error}",
-                        remedy="raise max_locks_per_transaction or its memory",
-                    ) from error
-                if fault not in (Fault.ROW, Fault.MEMORY):
-                    raise
-                session.execute("ROLLBACK TO SAVEPOINT part")
-                return error
-            session.execute(self.table.clear_staged())
-            session.execute("RELEASE SAVEPOINT part")
-            total.rows += done.rows
-            total.duplicates += done.duplicates
-            total.refused += done.refused
+        def stage(part: range) -> psycopg2.Error | None:
+            places = np.arange(part.start, part.stop)
+            names, data = encode(self.batch.take(places), places)
+            query = self.table.copy(names, staged=True)
+            done = steps.attempt(query, len(part), data)
+            return done if isinstance(done, psycopg2.Error) else None
+
+        def insert(part: range) -> psycopg2.Error | None:
+            nonlocal rows
+            done = steps.attempt(self.table.insert_part(part), len(part))
+            if isinstance(done, psycopg2.Error):
+                return done
+            rows += done
             return None
 
-        def too_many(refused: int) -> bool:
-            return refused >= MANY and refused * 2 > size
+        faults = find_refused(everything, stage, stop=self._too_many)
+        self._check_share(faults)
+        unreadable = len(faults)
+        steps.finish()
+        session.execute(self.table.index_staged())
+        faults |= find_refused(
+            everything, insert, stop=lambda n: self._too_many(n + unreadable)
+        )
+        self._check_share(faults)
+        steps.finish()
+        session.execute(self.table.unindex_staged())
+        session.execute(self.table.drop_staged(), ([*faults],))
+        conflicts = self._conflicts(session)
+        repeats = len(self.batch) - len(faults) - rows - len(conflicts)
+        refused = [self._refused_row(row, error) for row, error in faults.items()]
+        return Stored(rows, repeats, refused + conflicts)
 
-        faults = find_refused(range(size), attempt, known_bad=True, stop=too_many)
-        if too_many(len(faults)):
+    def _check_share(self, faults: dict[int, psycopg2.Error]) -> None:
+        if self._too_many(len(faults)):
             raise ConfigurationFault(
-                f"the database refuses more than half of {size} rows of table "
-                f"{self.batch.spec.table!r}: {_describe(next(iter(faults.values())))}",
+                f"the database refuses more than half of {len(self.batch)} rows of "
+                f"table {self.batch.spec.table!r}: "
+                f"{_describe(next(iter(faults.values())))}",
                 remedy="compare the table's constraints with the stream's spec",
             )
-        for row, error in faults.items():
-            place = PartitionOffset(
-                self.batch.spec.topic,
-                int(self.batch.partition[row]),
-                int(self.batch.offset[row]),
-            )
-            total.refused.append(self._refused(place, Reason.REFUSED, _describe(error)))
-        return total
+
+    def _too_many(self, refused: int) -> bool:
+        return refused >= MANY and refused * 2 > len(self.batch)
+
+    def _refused_row(self, row: int, error: psycopg2.Error) -> RefusedRow:
+        place = PartitionOffset(
+            self.batch.spec.topic,
+            int(self.batch.partition[row]),
+            int(self.batch.offset[row]),
+        )
+        return self._refused(place, Reason.REFUSED, _describe(error))
 
     def _refused(
         self, place: PartitionOffset, reason: Reason, detail: str

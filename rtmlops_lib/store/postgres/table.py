@@ -68,10 +68,11 @@ class TableSql:
             for name, kind in self._types.items()
         )
         return sql.SQL(
-            "CREATE TEMPORARY TABLE IF NOT EXISTS {} ({}) ON COMMIT DELETE ROWS"
+            "CREATE TEMPORARY TABLE IF NOT EXISTS {} (place integer, {}) "
+            "ON COMMIT DELETE ROWS"
         ).format(sql.Identifier(self.staged_name), columns)
 
-    def copy(self, names: Sequence[str], *, staged: bool) -> Query:
+    def copy(self, names: Sequence[str], *, staged: bool) -> sql.Composable:
         """Take rows in, straight or by the temporary table."""
         return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
             self.staged if staged else self.name, _names(names)
@@ -79,12 +80,43 @@ class TableSql:
 
     def insert(self) -> Query:
         """Move staged rows whose identity is new, in order: the first one wins."""
+        return self._insert(sql.SQL(""))
+
+    def insert_part(self, part: range) -> sql.Composable:
+        """Move the staged rows of some places."""
+        return self._insert(
+            sql.SQL("WHERE place BETWEEN {} AND {}").format(
+                sql.Literal(part[0]), sql.Literal(part[-1])
+            )
+        )
+
+    def _insert(self, condition: sql.Composable) -> sql.Composable:
         return sql.SQL(
-            "INSERT INTO {} ({columns}) SELECT {columns} FROM {} ORDER BY ctid "
+            "INSERT INTO {} ({columns}) SELECT {columns} FROM {} {} ORDER BY place "
             "ON CONFLICT ({}) DO NOTHING"
         ).format(
-            self.name, self.staged, _names(self._identity), columns=_names(self._types)
+            self.name,
+            self.staged,
+            condition,
+            _names(self._identity),
+            columns=_names(self._types),
         )
+
+    def index_staged(self) -> Query:
+        """Make ``insert_part`` cheap, for this transaction."""
+        return sql.SQL("CREATE INDEX {} ON {} (place)").format(
+            sql.Identifier(f"{self.staged_name}_place"), self.staged
+        )
+
+    def unindex_staged(self) -> Query:
+        """Undo ``index_staged``."""
+        return sql.SQL("DROP INDEX {}").format(
+            sql.Identifier("pg_temp", f"{self.staged_name}_place")
+        )
+
+    def drop_staged(self) -> Query:
+        """Take staged rows out by their places."""
+        return sql.SQL("DELETE FROM {} WHERE place = ANY (%s)").format(self.staged)
 
     def conflicts(self) -> Query:
         """Find staged rows that differ from what is stored under their identity.
@@ -112,7 +144,7 @@ class TableSql:
             "AND NOT (s.kafka_offset >= 0 AND s.kafka_offset = t.kafka_offset "
             "AND s.kafka_partition = t.kafka_partition AND t.ingest_time >= "
             "COALESCE((SELECT first_seen FROM {seen} WHERE cluster_id = %s "
-            "AND topic_id = %s), 'infinity')) ORDER BY s.ctid"
+            "AND topic_id = %s), 'infinity')) ORDER BY s.place"
         ).format(
             differing=differing,
             staged=self.staged,
@@ -125,10 +157,6 @@ class TableSql:
             theirs=row.join(sql.Identifier("t", name) for name in compared),
             seen=sql.Identifier(self.name.strings[0], "topics_seen"),
         )
-
-    def clear_staged(self) -> Query:
-        """Empty the temporary table within a transaction."""
-        return sql.SQL("DELETE FROM {}").format(self.staged)
 
 
 def _names(names: Sequence[str] | dict[str, str]) -> sql.Composed:
