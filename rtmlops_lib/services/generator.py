@@ -57,6 +57,7 @@ class _Outbox:
 
     batch: ColumnBatch
     topic: str
+    readings: int  # server readings in the chunk, which set the pace
     keys: list[bytes]
     values: list[bytes]
     sent: int = 0
@@ -119,24 +120,21 @@ class Generator:
         chunks = self.simulator.chunks(
             start, chunk_steps=max(1, int(ahead / plan.servers))
         )
-        ready = next(chunks)  # warms up before the clock starts
-        clock = _Clock(plan)
-        done, flush_at = 0, _LIVE_FLUSH_SECONDS
+        # Before the clock starts: the simulator warms up, and the client learns the
+        # topics' leaders, with the first event.
+        chunk = next(chunks)
+        outboxes = self._encode(chunk)
+        done, here = 0, 1
+        _send_share(outboxes, here, producer)
+        producer.flush()
+        clock = _Clock(plan.rate, already_sent=1)
+        flush_at = _LIVE_FLUSH_SECONDS
         while True:
-            total = len(ready.datacenter)
-            outboxes = self._encode(ready)
-            for box in outboxes:
-                if box.batch.spec.name == "labels":
-                    box.send_up_to(len(box.values), producer)
-            here = 0
+            total = len(chunk.datacenter)
             while here < total and not self._over(clock, plan, done + here):
                 due = min(clock.due(), plan.events or clock.due()) - done
                 here = min(total, max(here, due), here + _PASS_EVENTS)
-                for box in outboxes:
-                    # The first event takes its share of the others along.
-                    box.send_up_to(
-                        max(box.sent, -(-len(box.values) * here // total)), producer
-                    )
+                _send_share(outboxes, here, producer)
                 if clock.elapsed() >= flush_at:
                     producer.flush()
                     flush_at = clock.elapsed() + _LIVE_FLUSH_SECONDS
@@ -149,7 +147,8 @@ class Generator:
             done += here
             if self._over(clock, plan, done):
                 break
-            ready = next(chunks)
+            chunk, here = next(chunks), 0
+            outboxes = self._encode(chunk)
         summary.seconds = clock.elapsed()
         producer.flush()
         if plan.events is not None and not self.stop.is_set():
@@ -224,6 +223,7 @@ class Generator:
             _Outbox(
                 batch,
                 self.specs[batch.spec.name].topic,
+                len(chunk.datacenter),
                 *self._codecs[batch.spec.name].encode(batch),
             )
             for batch in self._chosen(chunk)
@@ -255,12 +255,22 @@ class Generator:
             )
 
 
+def _send_share(outboxes: list[_Outbox], here: int, producer: EventProducer) -> None:
+    """Send each stream's part of the first ``here`` server readings of a chunk.
+
+    Labels go at once: there are few, and they are true from their onset on.
+    """
+    for box in outboxes:
+        share = here if box.batch.spec.name != "labels" else box.readings
+        box.send_up_to(-(-len(box.values) * share // box.readings), producer)
+
+
 class _Clock:
     """When which event is due, on the monotonic clock."""
 
-    def __init__(self, plan: LivePlan) -> None:
-        self._rate = plan.rate
-        self._began = time.monotonic()
+    def __init__(self, rate: float, *, already_sent: int) -> None:
+        self._rate = rate
+        self._began = time.monotonic() - already_sent / rate
 
     def elapsed(self) -> float:
         return time.monotonic() - self._began

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from contextlib import closing
+from datetime import datetime
 
 import confluent_kafka
 import pytest
@@ -62,7 +63,7 @@ def records(site: Settings, stream: str) -> list[confluent_kafka.Message]:
             consumer.assign([tp])
             position = 0
             while position < end:
-                for message in consumer.consume(5_000, 5.0):
+                for message in consumer.consume(min(5_000, end - position), 5.0):
                     assert message.error() is None
                     found.append(message)
                     position = message.offset() + 1
@@ -71,16 +72,18 @@ def records(site: Settings, stream: str) -> list[confluent_kafka.Message]:
     return found
 
 
-@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
-@pytest.mark.parametrize("rate", [50, 1500])
+@pytest.mark.parametrize(
+    ("client", "rate"),
+    [("kafka-python", 50), ("kafka-python", 1500), ("confluent", 1500)],
+)
 def test_live_mode_holds_its_rate_by_the_records_own_timestamps(
     generate, site, client, rate
 ):
-    summary = generate("--rate", str(rate), "--duration", "8", "--client", client)
+    summary = generate("--rate", str(rate), "--duration", "6", "--client", client)
     assert summary["kept_up"]
-    assert summary["sent"]["datacenter"] == rate * 8
+    assert summary["sent"]["datacenter"] == rate * 6
     stamps = sorted(r.timestamp()[1] for r in records(site, "datacenter"))
-    assert len(stamps) == rate * 8
+    assert len(stamps) == rate * 6
     measured = (len(stamps) - 1) / ((stamps[-1] - stamps[0]) / 1000)
     assert measured == pytest.approx(rate, rel=0.02)
     # Steady in between too: the middle half holds half of the events.
@@ -113,8 +116,6 @@ def test_simulated_time_ends_now_and_all_streams_are_sent(generate, site):
 
 
 def seconds_of(text: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(text).timestamp()
 
 

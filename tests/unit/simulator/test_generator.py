@@ -88,6 +88,14 @@ def test_only_the_chosen_streams_are_sent(broker):
     assert summary.rate > 0
 
 
+def test_labels_alone_keep_the_pace_of_the_fleet(broker):
+    made = generator(specs=(builtin_specs()["labels"],), anomaly_prob=0.05)
+    summary = made.live(broker.producer(), live_plan(2000, 1), START)
+    assert set(summary.sent) <= {"labels"}
+    assert summary.seconds == pytest.approx(1, abs=0.2)
+    assert sent(broker, "datacenter") == []
+
+
 def test_a_stop_ends_a_live_run_and_flushes(broker):
     stop = threading.Event()
     timer = threading.Timer(0.4, stop.set)
