@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from rtmlops_lib.settings import Settings, parse_env_file
 from rtmlops_lib.stack import LocalStack, examine
 from rtmlops_lib.stack._pg_binaries import system_binaries
 from rtmlops_lib.stack._processes import stack_processes
-from tests.conftest import scratch_stack, stack_settings, temporary_home
+from tests.support.stacks import scratch_stack, stack_settings, temporary_home
 
 pytestmark = pytest.mark.live
 
@@ -250,6 +251,7 @@ def test_a_path_with_blanks_percent_signs_and_great_length_works_and_is_wiped():
         stack.down(wipe=True)
     assert not deep.exists() and not stack.home.socket.parent.exists()
     assert stack_processes(deep) == []
+    shutil.rmtree(home.parent)
 
 
 def test_the_systems_postgres_with_timescaledb_is_used_and_remembered():
