@@ -6,13 +6,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import psycopg2.errors
 from psycopg2 import sql
 
+from rtmlops_lib.logs import get_logger
 from rtmlops_lib.store.contract import Claim, Position, Takeover, TopicRef
 from rtmlops_lib.store.postgres.session import Session
 from rtmlops_lib.streams import TopicPartition
 
 __all__ = ["claim", "held", "move", "reset"]
+
+log = get_logger(__name__)
 
 # One order of locking everywhere, in the server's eyes as in ours.
 _ORDER = 'topic COLLATE "C", partition, cluster_id COLLATE "C", topic_id COLLATE "C"'
@@ -78,6 +82,19 @@ _LOST = """
 """
 
 
+# A member that was stopped in the middle of a write holds its rows for ever, and its
+# partitions are ours now: Kafka gave them to us. xmax names the transaction.
+_HOLDERS = f"""
+    SELECT DISTINCT l.pid, pg_terminate_backend(l.pid)
+    FROM {{schema}}.stream_offsets AS o
+    JOIN {_WANTED} ON {_SAME}
+    JOIN pg_catalog.pg_locks AS l ON l.locktype = 'transactionid' AND l.granted
+         AND l.transactionid = o.xmax AND l.pid <> pg_backend_pid()
+"""  # noqa: S608 - constants only
+# Longer than any write that goes well, short enough for a second try in one call.
+_PATIENCE = "3s"
+
+
 def _query(text: str, schema: str) -> sql.Composable:
     return sql.SQL(text).format(schema=sql.Identifier(schema))
 
@@ -134,7 +151,11 @@ def claim(
     group: str,
     partitions: Mapping[TopicPartition, Takeover],
 ) -> dict[TopicPartition, Claim]:
-    """Raise the epochs of partitions; skip what the log has dropped, with an alert."""
+    """Raise the epochs of partitions; skip what the log has dropped, with an alert.
+
+    Whoever still holds one of the rows after three seconds is a former owner, stopped
+    in the middle of a write: its connection is ended, its transaction undone.
+    """
     if not partitions:
         return {}
     wanted = [
@@ -142,10 +163,16 @@ def claim(
         for tp, t in partitions.items()
     ]
     values = _values(group, wanted)
-    session.execute(_query(f"BEGIN; {_SEEN}", schema), values)
+    try:
+        raised = _raise_epochs(session, schema, values)
+    except psycopg2.errors.LockNotAvailable:
+        session.rollback()
+        holders = session.rows(_query(_HOLDERS, schema), values)
+        log.warning("holders_ended", pids=[pid for pid, _ in holders], group=group)
+        raised = _raise_epochs(session, schema, values)
     claims: dict[TopicPartition, Claim] = {}
     dropped: list[Position] = []
-    for topic, partition, stored, epoch in session.rows(_query(_CLAIM, schema), values):
+    for topic, partition, stored, epoch in raised:
         tp = TopicPartition(topic, partition)
         takeover = partitions[tp]
         lost = max(0, takeover.log_start - stored)
@@ -160,6 +187,14 @@ def claim(
             _alert_lost(session, schema, group, position)
     session.execute("COMMIT")
     return claims
+
+
+def _raise_epochs(
+    session: Session, schema: str, values: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    begin = f"BEGIN; SET LOCAL lock_timeout = '{_PATIENCE}'; {_SEEN}"
+    session.execute(_query(begin, schema), values)
+    return session.rows(_query(_CLAIM, schema), values)
 
 
 def _alert_lost(session: Session, schema: str, group: str, position: Position) -> None:

@@ -6,8 +6,9 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
 
+import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import sql
 
@@ -16,6 +17,7 @@ from rtmlops_lib.store.contract import StoreUnavailable
 __all__ = ["Query", "Session"]
 
 Query = str | sql.Composable
+ResultT = TypeVar("ResultT")
 
 
 class Session:
@@ -96,6 +98,22 @@ class Session:
     def rollback(self) -> None:
         """Undo the open transaction."""
         self._cursor.execute("ROLLBACK")
+
+    def through_deadlocks(self, work: Callable[[], ResultT], tries: int = 8) -> ResultT:
+        """Run ``work``, which may be repeated, again when it loses a deadlock.
+
+        TimescaleDB's background jobs lock a table after their own entry in the
+        catalogue, DDL the other way round.
+        """
+        for again in range(tries - 1, -1, -1):
+            try:
+                return work()
+            except psycopg2.errors.DeadlockDetected:
+                self.rollback()
+                if not again:
+                    raise
+                time.sleep(min(0.5, max(0.0, self.remaining_seconds)))
+        raise AssertionError("unreachable")  # pragma: no cover
 
     def reopened(self) -> AbstractContextManager[Session]:
         """Return a session on a new connection, for what is left of the time."""

@@ -71,7 +71,9 @@ class PostgresStore(Store):
     def migrate(self, specs: Sequence[StreamSpec]) -> list[str]:
         """Bring shared tables and the specs' tables up to date; say what was done."""
         with self._desk.within(LONG_SECONDS) as session:
-            return migration.migrate(session, self.schema, specs)
+            return session.through_deadlocks(
+                lambda: migration.migrate(session, self.schema, specs)
+            )
 
     def claim(
         self,
@@ -202,7 +204,9 @@ class PostgresStore(Store):
             When ``schema`` is not ``chNN``, or this store's has no marker.
         """
         with self._desk.within(LONG_SECONDS) as session:
-            practice.drop_schema(session, self.schema, schema)
+            session.through_deadlocks(
+                lambda: practice.drop_schema(session, self.schema, schema)
+            )
 
     def close(self) -> None:
         """Close connections; twice is fine."""

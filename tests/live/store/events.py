@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
 import numpy as np
 import psycopg2
+import psycopg2.errors
 
 from rtmlops_lib.store import Position, Takeover, TopicRef
 from rtmlops_lib.store.postgres import PostgresStore
@@ -98,16 +100,15 @@ class World:
 
     def close(self) -> None:
         self.store.close()
-        # As a chapter does it: continuous aggregates do not like to cascade.
-        hyper = self.sql("SELECT to_regclass('timescaledb_information.hypertables')")
-        if hyper[0][0] is not None:
-            for suffix in ("1h", "1m"):
-                self.sql(
-                    "DO $$ BEGIN EXECUTE 'DROP MATERIALIZED VIEW IF EXISTS "
-                    "{s}.metrics_" + suffix + "'; EXCEPTION WHEN wrong_object_type "
-                    "THEN NULL; END $$"
-                )
-        self.sql("DROP SCHEMA IF EXISTS {s} CASCADE")
+        with closing(psycopg2.connect(self.url)) as connection:
+            connection.autocommit = True
+            for _ in range(8):
+                try:
+                    with connection.cursor() as cursor:
+                        cursor.execute(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE")
+                    return
+                except psycopg2.errors.DeadlockDetected:
+                    time.sleep(0.3)
 
 
 def moved(position: Position, next_offset: int) -> Position:
