@@ -11,6 +11,7 @@ import pytest
 from tests.support.foreign import MALFORMED, Traffic, event, traffic
 from tests.support.lab import Lab
 from tests.support.service import get_json, service
+from tests.support.stacks import free_ports
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.faults]
@@ -193,8 +194,9 @@ def test_a_conflict_is_a_dead_letter_and_the_first_event_stays(lab: Lab) -> None
 
 
 def test_a_missing_table_makes_the_service_unready_with_a_remedy(
-    lab: Lab, free_port: int
+    lab: Lab,
 ) -> None:
+    (free_port,) = free_ports(1)
     lab.sql(f"ALTER TABLE {lab.table} RENAME TO elsewhere")
     sent = traffic(100, malformed=0, duplicates=0, seed=4)
     lab.produce(sent.records)
