@@ -4,6 +4,7 @@ from rtmlops_lib.teaching.check import LessonStopped, check
 from rtmlops_lib.teaching.glue import glue
 from rtmlops_lib.teaching.history import History
 from rtmlops_lib.teaching.lab import Lab
+from rtmlops_lib.teaching.member import GroupMember, ownership
 from rtmlops_lib.teaching.prepare import prepare
 from rtmlops_lib.teaching.progress import LiveProgress, live_progress
 from rtmlops_lib.teaching.style import COLORS, use_style
@@ -11,6 +12,7 @@ from rtmlops_lib.teaching.wait import wait_until
 
 __all__ = [
     "COLORS",
+    "GroupMember",
     "History",
     "Lab",
     "LessonStopped",
@@ -18,6 +20,7 @@ __all__ = [
     "check",
     "glue",
     "live_progress",
+    "ownership",
     "prepare",
     "use_style",
     "wait_until",

@@ -14,6 +14,7 @@ from rtmlops_lib.settings import ALIASES, Settings
 from rtmlops_lib.store.factory import open_store
 from rtmlops_lib.store.postgres import PostgresStore
 from rtmlops_lib.streams import StreamSpec, builtin_specs
+from rtmlops_lib.teaching.member import GroupMember
 from rtmlops_lib.teaching.process import LabProcess
 from rtmlops_lib.transport import (
     EventConsumer,
@@ -162,11 +163,7 @@ class Lab:
         """
         words = [word for word in arguments[:2] if not word.startswith("-")]
         name = name or words[-1]
-        running = self._processes.get(name)
-        if running is not None and running.running:
-            raise UsageError(
-                f"{name} runs already", remedy="stop it first, or give name=…"
-            )
+        self._refuse_second(name)
         line = list(arguments)
         if words[0] == "consume" and "--group" not in line:
             line += ["--group", self.group(words[-1])]
@@ -174,6 +171,26 @@ class Lab:
         process = LabProcess(name, line, self._environment(), self.folder)
         self._processes[name] = process
         return process
+
+    def member(self, name: str, *, group: str, topic: str) -> GroupMember:
+        """Start a process that belongs to one of the chapter's groups.
+
+        Raises
+        ------
+        UsageError
+            When one of that name runs already.
+        """
+        self._refuse_second(name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        process = LabProcess(
+            name,
+            [self.group(group), self.topic(topic)],
+            self._environment(),
+            self.folder,
+            command=("-m", "rtmlops_lib.teaching._belong"),
+        )
+        self._processes[name] = process
+        return GroupMember(process)
 
     def run(self, *arguments: str, timeout: float = 120.0) -> str:
         """Run ``rtmlops`` with these arguments to its end; return what it printed.
@@ -210,7 +227,7 @@ class Lab:
             [
                 {
                     "service": process.name,
-                    "command": "rtmlops " + " ".join(process.arguments),
+                    "command": process.line,
                     "state": "running"
                     if process.running
                     else f"ended with {process.exit_code}",
@@ -224,6 +241,13 @@ class Lab:
         for process in self._processes.values():
             process.stop()
         self._open.close()
+
+    def _refuse_second(self, name: str) -> None:
+        running = self._processes.get(name)
+        if running is not None and running.running:
+            raise UsageError(
+                f"{name} runs already", remedy="stop it first, or give name=…"
+            )
 
     def _named(self, name: str) -> LabProcess:
         if name not in self._processes:

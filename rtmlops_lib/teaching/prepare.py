@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import http.client
+import logging
 import time
 import urllib.error
 import urllib.request
@@ -67,6 +68,8 @@ def prepare(
     started = time.monotonic()
     # A notebook shows results; what services log lies in the lab's folder.
     configure_logging("ERROR")
+    # kafka-python calls a metadata request that ends with its client an error.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     use_style()
     if chapter in _labs:
         _labs.pop(chapter).close()

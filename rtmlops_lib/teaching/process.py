@@ -17,10 +17,11 @@ from rtmlops_lib.errors import UsageError
 __all__ = ["LabProcess", "end_leftovers"]
 
 _TERM_SECONDS = 12.0
+_RTMLOPS = ("-m", "rtmlops_lib.cli")
 
 
 class LabProcess:
-    """One running ``rtmlops …``; what it prints and what it logs go to files.
+    """One running program; what it prints and what it logs go to files.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ class LabProcess:
         Its environment.
     folder : Path
         Where log, output and pid file go.
+    command : sequence of str
+        What ``python`` runs with these arguments; ``rtmlops`` by default.
     """
 
     def __init__(
@@ -40,16 +43,19 @@ class LabProcess:
         arguments: Sequence[str],
         environ: Mapping[str, str],
         folder: Path,
+        command: Sequence[str] = _RTMLOPS,
     ) -> None:
         self.name = name
         self.arguments = tuple(arguments)
+        program = "rtmlops" if command == _RTMLOPS else "python " + " ".join(command)
+        self.line = " ".join([program, *arguments])
         self.log = folder / f"{name}.log"
         self.output = folder / f"{name}.out"
         self._pid_file = folder / f"{name}.pid"
         self.started = time.monotonic()
         with self.log.open("ab") as log, self.output.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 (our own command)
-                [sys.executable, "-m", "rtmlops_lib.cli", *arguments],
+                [sys.executable, *command, *arguments],
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
