@@ -154,6 +154,8 @@ def _run(
             cwd=str(path.parent),
             execution_timeout=cell_timeout,
             start_timeout=120,
+            # The kernel talks to itself about transport; cells do not.
+            extra_arguments=["--log-level=50"],
             progress_bar={"leave": False} if sys.stderr.isatty() else False,
         )
     except PapermillExecutionError as failure:

@@ -150,7 +150,7 @@ class System(_Frozen):
         titles = {chapter.number: chapter for chapter in self.chapters}
         lines = []
         for item in self.checklist:
-            mark = "☑" if item.chapter <= number else "☐"
+            mark = "[x]" if item.chapter <= number else "[ ]"
             here = " **← you are here**" if item.chapter == number else ""
             chapter = self._entry(titles[item.chapter], written, "")
             lines.append(f"- {mark} {item.text} · {chapter}{here}")
