@@ -162,6 +162,8 @@ class LocalStack:
         }
         if database is not None:
             probes["postgres"] = partial(postgres_answers, database.url_of("postgres"))
+        # MLflow is the slowest, and nothing below needs it: it is waited for last.
+        slowest = {"mlflow": probes.pop("mlflow")}
         wait_ready(probes, self._supervisor, self.home.logs, self._reporter)
         if database is not None:
             ensure_database(database)
@@ -175,6 +177,7 @@ class LocalStack:
         self._publish(info)
         bootstrap(self._own_settings(info), practice=database is not None)
         self._start_services(services)
+        wait_ready(slowest, self._supervisor, self.home.logs, self._reporter)
         return info
 
     def down(self, *, wipe: bool = False) -> int:
