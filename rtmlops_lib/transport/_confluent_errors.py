@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,7 +64,11 @@ def construct(factory: Any, config: dict[str, Any], settings: Settings) -> Any:
     """
     error_type = confluent_kafka().KafkaException
     try:
-        return factory({**config, **confluent_extra(settings.kafka_extra)})
+        # Else librdkafka writes its log to standard error by itself.
+        return factory(
+            {**config, **confluent_extra(settings.kafka_extra)},
+            logger=logging.getLogger("librdkafka"),
+        )
     except (error_type, TypeError, ValueError) as error:
         text = str(error)
         named = re.search(r'property[^"]*"([^"]+)"', text)

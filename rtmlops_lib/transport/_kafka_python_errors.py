@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from kafka import errors
+from kafka.net.compat import KafkaNetClient
 
 from rtmlops_lib.errors import ConfigurationFault, RtmlopsError, UsageError
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.transport._client_settings import security_summary
 from rtmlops_lib.transport.errors import MemberFenced, TransportUnavailable
 
-__all__ = ["quieten", "translated", "translation"]
+__all__ = ["construct", "quieten", "translated", "translation"]
 
 _AUTHENTICATION = (
     errors.SaslAuthenticationFailedError,
@@ -81,16 +83,60 @@ def translated(settings: Settings) -> Iterator[None]:
         raise translation(error, settings) from error
 
 
-class _OncePerMinute(logging.Filter):
-    """Lets an identical line pass once a minute: kafka-python repeats ten a second."""
+def quieten() -> None:
+    """Thin out the loggers that repeat one line for as long as a fault lasts."""
+    for name in _NOISY:
+        logging.getLogger(name).addFilter(_FILTER)
+
+
+def construct(
+    factory: Callable[..., Any], config: dict[str, Any], settings: Settings
+) -> Any:
+    """Return a client of kafka-python that is connected.
+
+    Its constructors connect, start a thread, and when nobody lets them in they keep
+    the thread and drop the reason: both are put right here.
+
+    Raises
+    ------
+    TransportUnavailable, ConfigurationFault
+        When no broker answers in time, or one refuses us.
+    UsageError
+        For settings that the client does not accept.
+    """
+    quieten()
+    _FILTER.refusal = None
+    made: list[Any] = []
+
+    def remembered(**client_config: Any) -> Any:
+        made.append(KafkaNetClient(**client_config))
+        return made[-1]
+
+    try:
+        return factory(**config, kafka_client=remembered)
+    except (errors.KafkaError, OSError) as error:
+        for client in made:
+            client.close()
+        raise translation(_FILTER.refusal or error, settings) from error
+
+
+class _Thinning(logging.Filter):
+    """Lets a line pass once a minute, and remembers a refusal that it speaks of.
+
+    kafka-python repeats some lines ten times a second for as long as a fault lasts.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.refusal: BaseException | None = None
         self._last: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
+        for argument in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(argument, _AUTHENTICATION):
+                self.refusal = argument
         now = time.monotonic()
         key = str(record.msg)[:60]
         if now - self._last.get(key, -60.0) < 60.0:
@@ -99,10 +145,4 @@ class _OncePerMinute(logging.Filter):
         return True
 
 
-_FILTER = _OncePerMinute()
-
-
-def quieten() -> None:
-    """Thin out the loggers that repeat one line for as long as a fault lasts."""
-    for name in _NOISY:
-        logging.getLogger(name).addFilter(_FILTER)
+_FILTER = _Thinning()

@@ -21,7 +21,7 @@ from rtmlops_lib.transport._client_settings import (
     kafka_python_extra,
     kafka_python_security,
 )
-from rtmlops_lib.transport._kafka_python_errors import quieten, translated
+from rtmlops_lib.transport._kafka_python_errors import construct, translated
 
 __all__ = ["DLQ_HEADROOM_BYTES", "DLQ_SUFFIX", "TopicAdmin", "TopicDescription"]
 
@@ -82,7 +82,6 @@ class TopicAdmin:
             When no broker answers, or one refuses us.
         """
         if self._client is None:
-            quieten()
             extra = self.settings.kafka_extra
             config = {
                 "bootstrap_servers": self.settings.kafka_bootstrap_servers.split(","),
@@ -98,8 +97,7 @@ class TopicAdmin:
                     {key.lower().replace(".", "_") for key in extra},
                 ),
             }
-            with translated(self.settings):
-                self._client = KafkaAdminClient(**config)
+            self._client = construct(KafkaAdminClient, config, self.settings)
         return self
 
     def close(self) -> None:

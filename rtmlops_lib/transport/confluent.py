@@ -106,6 +106,7 @@ class ConfluentConsumer(EventConsumer):
                 on_lost=self._on_lost,
             )
         except BaseException as error:
+            self._client.poll(0)  # serves what the client wanted to tell
             fault = self._fault
             self.close()
             if fault is not None:

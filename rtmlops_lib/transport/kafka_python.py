@@ -24,7 +24,7 @@ from rtmlops_lib.transport._client_settings import (
     kafka_python_security,
 )
 from rtmlops_lib.transport._kafka_python_errors import (
-    quieten,
+    construct,
     translated,
     translation,
 )
@@ -99,10 +99,8 @@ class KafkaPythonConsumer(EventConsumer):
 
     def open(self) -> KafkaPythonConsumer:
         """Connect and subscribe; the group is joined by the first polls."""
-        quieten()
-        config = self._config()
+        self._client = construct(KafkaConsumer, self._config(), self.settings)
         with translated(self.settings):
-            self._client = KafkaConsumer(**config)
             try:
                 # The client does not hand this down to its metadata: a cluster that
                 # auto-creates would make our topics with its own defaults.

@@ -16,7 +16,7 @@ from rtmlops_lib.transport._client_settings import (
     kafka_python_security,
 )
 from rtmlops_lib.transport._kafka_python_errors import (
-    quieten,
+    construct,
     translated,
     translation,
 )
@@ -54,7 +54,6 @@ class KafkaPythonProducer(EventProducer):
 
     def open(self) -> KafkaPythonProducer:
         """Connect."""
-        quieten()
         self._closed = False
         config = {
             "bootstrap_servers": self.settings.kafka_bootstrap_servers.split(","),
@@ -80,8 +79,7 @@ class KafkaPythonProducer(EventProducer):
                 {*KafkaConsumer.DEFAULT_CONFIG, *KafkaAdminClient.DEFAULT_CONFIG},
             ),
         }
-        with translated(self.settings):
-            self._client = KafkaProducer(**config)
+        self._client = construct(KafkaProducer, config, self.settings)
         # As in the consumer: the client does not hand this down to its metadata.
         self._client._metadata.config["allow_auto_create_topics"] = False  # noqa: SLF001
         return self

@@ -13,7 +13,7 @@ from rtmlops_lib.errors import UsageError
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import RawRecords, TopicPartition
 from rtmlops_lib.transport._client_settings import CLIENT_ID, kafka_python_security
-from rtmlops_lib.transport._kafka_python_errors import quieten, translated
+from rtmlops_lib.transport._kafka_python_errors import construct, translated
 from rtmlops_lib.transport.admin import TopicAdmin
 from rtmlops_lib.transport.errors import TransportUnavailable
 from rtmlops_lib.transport.kafka_python import columns
@@ -59,19 +59,18 @@ def read_topic(
     open_ends = {p: end for p, end in ends.items() if follow or starts[p] < end}
     if not open_ends:
         return
-    quieten()
-    with translated(settings):
-        client = KafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
-            client_id=f"{CLIENT_ID}-reader",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            fetch_max_bytes=8 * 2**20,
-            bootstrap_timeout_ms=10_000,
-            metrics_enabled=False,
-            **kafka_python_security(settings.kafka_security),
-        )
+    config = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
+        "client_id": f"{CLIENT_ID}-reader",
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "auto_offset_reset": "earliest",
+        "fetch_max_bytes": 8 * 2**20,
+        "bootstrap_timeout_ms": 10_000,
+        "metrics_enabled": False,
+        **kafka_python_security(settings.kafka_security),
+    }
+    client = construct(KafkaConsumer, config, settings)
     try:
         client.assign([ClientPartition(*p) for p in open_ends])
         for partition in open_ends:
