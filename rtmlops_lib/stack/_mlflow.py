@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from rtmlops_lib.stack._home import StackHome
 from rtmlops_lib.stack._program import Program
@@ -37,7 +38,7 @@ class MlflowPart:
         return Program(
             name=self.name,
             command=(
-                sys.executable,
+                _interpreter(),
                 "-m",
                 "rtmlops_lib.stack.mlflow_server",
                 str(self.port),
@@ -47,3 +48,14 @@ class MlflowPart:
             stop_seconds=8,
             port=self.port,
         )
+
+
+def _interpreter() -> str:
+    """Return this Python by one name, whichever of its links was called.
+
+    ``rtmlops`` runs on ``python3``, ``python -m rtmlops_lib.cli`` on ``python``: the
+    same stack must not look like another one.
+    """
+    plain = Path(sys.executable).with_name("python")
+    same = plain.exists() and plain.samefile(sys.executable)
+    return str(plain) if same else sys.executable
