@@ -1,6 +1,122 @@
-"""In the making."""
+"""``rtmlops export``: stored events into a file."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-def export() -> None:
-    """Export."""
+from rtmlops_lib.cli.options import (
+    JsonOption,
+    chosen_specs,
+    load_settings,
+    parse_moment,
+    print_json,
+)
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.store.factory import open_store
+
+__all__ = ["export", "write_csv", "write_parquet"]
+
+
+def export(
+    stream: Annotated[
+        str, typer.Option(help="A built-in stream's name or a spec's YAML file.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="The file: its name ends in .parquet or .csv.")
+    ],
+    since: Annotated[
+        str, typer.Option(help="From then on: ISO 8601, or a length of time ago (7d).")
+    ] = "7d",
+    until: Annotated[
+        str | None, typer.Option(help="Up to then, not included; now by default.")
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option("--schema", help="Database schema of the tables.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write stored events to a Parquet or CSV file, in order of time.
+
+    Memory stays the same whatever the number of events; the file appears when it is
+    complete.
+    """
+    writers = {".parquet": write_parquet, ".csv": write_csv}
+    write = writers.get(out.suffix)
+    if write is None:
+        raise UsageError(
+            f"--out {out} ends neither in .parquet nor in .csv",
+            remedy="give a name that tells the format",
+        )
+    if not out.parent.is_dir():
+        raise UsageError(f"folder {out.parent} does not exist", remedy="create it")
+    settings = load_settings(database_schema=schema)
+    spec = chosen_specs([stream], settings)[0]
+    first = parse_moment(since, option="--since")
+    last = None if until is None else parse_moment(until, option="--until")
+    columns = [spec.time.field, *spec.fields, "attributes"]
+    partial = out.with_name(f".{out.name}.partial")
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn(f"exporting {spec.name}"),
+        MofNCompleteColumn(),
+        TextColumn("events"),
+        console=Console(stderr=True),
+    )
+    rows = 0
+    try:
+        with closing(open_store(settings)) as store, progress:
+            task = progress.add_task("", total=None)
+
+            def counted() -> Iterator[pd.DataFrame]:
+                nonlocal rows
+                empty = store.read(spec, until=first, since=first, columns=columns)
+                yield empty
+                for part in store.read_chunks(
+                    spec, since=first, until=last, columns=columns
+                ):
+                    rows += len(part)
+                    progress.update(task, completed=rows)
+                    yield part
+
+            write(counted(), partial)
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    if as_json:
+        print_json({"stream": spec.name, "rows": rows, "out": str(out)})
+    else:
+        Console().print(f"{rows:,} events in {out}", highlight=False)
+
+
+def write_parquet(parts: Iterator[pd.DataFrame], path: Path) -> None:
+    """Write DataFrames of the same columns to one file, a row group each."""
+    schema = pa.Schema.from_pandas(next(parts), preserve_index=False)
+    # Nullable or not differs between parts; the first, empty one decides the type.
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(
+                pa.Table.from_pandas(part, schema=schema, preserve_index=False)
+            )
+
+
+def write_csv(parts: Iterator[pd.DataFrame], path: Path) -> None:
+    """Write DataFrames of the same columns to one file with one header."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for number, part in enumerate(parts):
+            part.to_csv(
+                file,
+                index=False,
+                header=number == 0,
+                date_format="%Y-%m-%dT%H:%M:%S.%fZ",
+            )

@@ -1,10 +1,154 @@
-"""In the making."""
+"""``rtmlops offsets``: where consumer groups stand, and how to replay."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-app = typer.Typer()
+from rtmlops_lib.cli.options import (
+    JsonOption,
+    TopicPrefixOption,
+    chosen_specs,
+    load_settings,
+    parse_moment,
+    print_json,
+)
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.store import TopicRef
+from rtmlops_lib.store.factory import open_store
+from rtmlops_lib.streams import TopicPartition
+from rtmlops_lib.transport.admin import TopicAdmin
+from rtmlops_lib.transport.factory import open_admin
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True, help="Show where consumer groups stand; make them read again."
+)
+SchemaOption = Annotated[
+    str | None, typer.Option("--schema", help="Database schema of the tables.")
+]
 
 
-@app.callback()
-def _g() -> None:
-    """Hold the group."""
+@app.command()
+def show(
+    group: Annotated[str | None, typer.Option(help="Only this consumer group.")] = None,
+    schema: SchemaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the stored offsets, which are the truth; Kafka's are for lag tools only."""
+    settings = load_settings(database_schema=schema)
+    with closing(open_store(settings)) as store:
+        rows = store.offsets(group).to_dict("records")
+    if as_json:
+        print_json(rows)
+        return
+    shown = ("consumer_group", "topic", "partition", "next_offset", "epoch")
+    table = Table(*shown, "updated_at", box=None, pad_edge=False)
+    for row in rows:
+        when = row["updated_at"].isoformat(timespec="seconds")
+        table.add_row(*(str(row[name]) for name in shown), when)
+    _wide().print(table if rows else "no offsets are stored yet")
+
+
+@app.command()
+def reset(
+    stream: Annotated[
+        str, typer.Option(help="A built-in stream's name or a spec's YAML file.")
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="earliest, latest, an offset, a time (ISO 8601) or a length of time "
+            "ago (2h)."
+        ),
+    ],
+    group: Annotated[str, typer.Option(help="The consumer group.")] = "storage",
+    partition: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="Only this partition; may be repeated."),
+    ] = None,
+    topic_prefix: TopicPrefixOption = None,
+    schema: SchemaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set a stopped group's offsets; what was stored already is not stored twice."""
+    settings = load_settings(topic_prefix=topic_prefix, database_schema=schema)
+    topic = chosen_specs([stream], settings)[0].topic
+    with open_admin(settings) as admin:
+        members = admin.group_members(group)
+        if members:
+            raise UsageError(
+                f"group {group!r} is running with {members} member"
+                f"{'s' if members > 1 else ''}",
+                remedy="stop it first; a killed member counts for some seconds yet",
+            )
+        description = admin.describe([topic]).get(topic)
+        if description is None:
+            raise UsageError(
+                f"topic {topic!r} does not exist",
+                remedy="'rtmlops topics list' shows those that do",
+            )
+        ref = TopicRef(admin.cluster_id(), description.topic_id, topic)
+        chosen = _partitions(topic, description.partitions, partition)
+        targets = _targets(admin, chosen, to)
+    with closing(open_store(settings)) as store:
+        store.reset_offsets(group, {tp: (ref, at) for tp, at in targets.items()})
+    rows = [
+        {"consumer_group": group, **tp._asdict(), "next_offset": at}
+        for tp, at in sorted(targets.items())
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        text = f"{topic}/{row['partition']} reads on at {row['next_offset']}"
+        Console().print(text, highlight=False)
+
+
+def _partitions(
+    topic: str, count: int, chosen: list[int] | None
+) -> list[TopicPartition]:
+    wanted = range(count) if not chosen else sorted(set(chosen))
+    beyond = [number for number in wanted if number >= count]
+    if beyond:
+        raise UsageError(
+            f"topic {topic!r} has {count} partitions, and --partition is {beyond[0]}",
+            remedy=f"give 0 to {count - 1}",
+        )
+    return [TopicPartition(topic, number) for number in wanted]
+
+
+def _targets(
+    admin: TopicAdmin, chosen: list[TopicPartition], to: str
+) -> Mapping[TopicPartition, int]:
+    starts = admin.offsets(chosen, "earliest")
+    ends = admin.offsets(chosen, "latest")
+    if to == "earliest":
+        return starts
+    if to == "latest":
+        return ends
+    if to.isdigit():
+        offset = int(to)
+        for tp in chosen:
+            if not starts[tp] <= offset <= ends[tp]:
+                raise UsageError(
+                    f"--to {offset} lies outside {tp.topic}/{tp.partition}, which "
+                    f"holds {starts[tp]} to {ends[tp]}",
+                    remedy="name the --partition, or give a time",
+                )
+        return dict.fromkeys(chosen, offset)
+    moment = parse_moment(to, option="--to")
+    found = admin.offsets(chosen, int(moment.timestamp() * 1000))
+    return {tp: at if at >= 0 else ends[tp] for tp, at in found.items()}
+
+
+def _wide() -> Console:
+    # A pipe has no width: names must not be cut at rich's 80 columns.
+    return Console(width=None if sys.stdout.isatty() else 400)

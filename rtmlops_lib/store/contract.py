@@ -78,7 +78,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The move of one partition's offset that a write makes, or not at all."""
+    """The move of one partition's offset that a write makes, or not at all.
+
+    Notes
+    -----
+    Taught in chapter 04.
+    """
 
     ref: TopicRef
     partition: int

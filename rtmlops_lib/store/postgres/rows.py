@@ -71,14 +71,20 @@ class RowWriter:
         session.copy_in(self.table.copy(names, staged=staged), data)
         if not staged:
             return Stored(rows=len(self.batch))
-        rows = session.execute(self.table.insert())
+        if len(self.batch) and self.batch.offset[0] < 0:
+            everything = range(len(self.batch))
+            rows = session.execute(self.table.insert_part(everything))
+            left_out = [] if rows == len(self.batch) else list(everything)
+        else:
+            left_out = [row[0] for row in session.rows(self.table.insert())]
+            rows = len(self.batch) - len(left_out)
         stored = Stored(rows=rows)
-        if rows < len(self.batch):
-            stored.refused = self._conflicts(session)
+        if left_out:
+            stored.refused = self._conflicts(session, left_out)
             stored.duplicates = len(self.batch) - rows - len(stored.refused)
         return stored
 
-    def _conflicts(self, session: Session) -> list[RefusedRow]:
+    def _conflicts(self, session: Session, places: list[int]) -> list[RefusedRow]:
         ref = (self._ref.cluster_id, self._ref.topic_id) if self._ref else ("", "")
         return [
             self._refused(
@@ -87,7 +93,7 @@ class RowWriter:
                 f"the stored event of this identity differs in {differing}",
             )
             for partition, offset, differing in session.rows(
-                self.table.conflicts(), ref
+                self.table.conflicts(), (places, *ref)
             )
         ]
 
@@ -122,8 +128,8 @@ class RowWriter:
         self._check_share(faults)
         steps.finish()
         session.execute(self.table.unindex_staged())
-        session.execute(self.table.drop_staged(), ([*faults],))
-        conflicts = self._conflicts(session)
+        others = [row for row in everything if row not in faults]
+        conflicts = self._conflicts(session, others)
         repeats = len(self.batch) - len(faults) - rows - len(conflicts)
         refused = [self._refused_row(row, error) for row, error in faults.items()]
         return Stored(rows, repeats, refused + conflicts)

@@ -79,8 +79,16 @@ class TableSql:
         )
 
     def insert(self) -> Query:
-        """Move staged rows whose identity is new, in order: the first one wins."""
-        return self._insert(sql.SQL(""))
+        """Move staged rows whose identity is new, in order; return places left out.
+
+        The first of an identity wins. Every row must have a place in Kafka of its own.
+        """
+        return sql.SQL(
+            "WITH done AS ({} RETURNING kafka_partition, kafka_offset) "
+            "SELECT s.place FROM {} AS s LEFT JOIN done AS d "
+            "ON d.kafka_offset = s.kafka_offset "
+            "AND d.kafka_partition = s.kafka_partition WHERE d.kafka_offset IS NULL"
+        ).format(self._insert(sql.SQL("")), self.staged)
 
     def insert_part(self, part: range) -> sql.Composable:
         """Move the staged rows of some places."""
@@ -114,15 +122,12 @@ class TableSql:
             sql.Identifier("pg_temp", f"{self.staged_name}_place")
         )
 
-    def drop_staged(self) -> Query:
-        """Take staged rows out by their places."""
-        return sql.SQL("DELETE FROM {} WHERE place = ANY (%s)").format(self.staged)
-
     def conflicts(self) -> Query:
         """Find staged rows that differ from what is stored under their identity.
 
-        Parameters: cluster id, topic id. A row at the very place in Kafka that the
-        stored one came from is a repeat, though a later spec may read it otherwise.
+        Parameters: places of the rows, cluster id, topic id. A row at the very place
+        in Kafka that the stored one came from is a repeat, though a later spec may
+        read it otherwise.
         """
         compared = [
             name
@@ -139,8 +144,11 @@ class TableSql:
         return sql.SQL(
             "SELECT s.kafka_partition, s.kafka_offset, "
             "array_to_string(ARRAY[{differing}]::text[], ', ') "
-            "FROM {staged} AS s JOIN {table} AS t ON {same} "
-            "WHERE ({ours}) IS DISTINCT FROM ({theirs}) "
+            # LIMIT keeps this a look into the index for each row: the planner, which
+            # knows nothing of a temporary table, would rather read the whole table.
+            "FROM {staged} AS s CROSS JOIN LATERAL "
+            "(SELECT * FROM {table} AS t WHERE {same} LIMIT 1) AS t "
+            "WHERE s.place = ANY (%s) AND ({ours}) IS DISTINCT FROM ({theirs}) "
             "AND NOT (s.kafka_offset >= 0 AND s.kafka_offset = t.kafka_offset "
             "AND s.kafka_partition = t.kafka_partition AND t.ingest_time >= "
             "COALESCE((SELECT first_seen FROM {seen} WHERE cluster_id = %s "

@@ -60,6 +60,10 @@ class Writer:
         Used by the writing thread alone.
     schema : str
         Where the tables are.
+
+    Notes
+    -----
+    Taught in chapter 04.
     """
 
     def __init__(self, connection: Connection, schema: str) -> None:
