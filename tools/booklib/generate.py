@@ -28,7 +28,9 @@ def generated_files(layout: Layout) -> dict[Path, str]:
     """
     system = System.read(layout.book / "system.yaml")
     citations = read_citations(layout.book / "references.bib")
-    files = {layout.root / "_toc.yml": table_of_contents(system, system.written(layout))}
+    files = {
+        layout.root / "_toc.yml": table_of_contents(system, system.written(layout))
+    }
     files[layout.figures / "system.svg"] = draw(system)
     for chapter in system.chapters:
         number = chapter.number

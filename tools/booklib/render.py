@@ -118,4 +118,3 @@ def _fill_in(target: Path, layout: Layout, system: System) -> None:
     substitutions = {key: str(value) for key, value in facts.items()}
     config["sphinx"]["config"]["myst_substitutions"] = substitutions
     config_path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-

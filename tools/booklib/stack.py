@@ -11,16 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from booklib.paths import Layout
+from rtmlops_lib.settings import ALIASES, Settings
+from rtmlops_lib.stack import LocalStack
 
 __all__ = ["StackFailed", "clean_environment", "keep_logs", "live_stack"]
 
 _KEPT = ("RTMLOPS_HOME", "RTMLOPS_STACK_")
-_ALIASES = {
-    "KAFKA_BOOTSTRAP_SERVERS",
-    "DATABASE_URL",
-    "MLFLOW_TRACKING_URI",
-    "CLICKHOUSE_URL",
-}
 
 
 class StackFailed(Exception):
@@ -39,7 +35,7 @@ def clean_environment(
     cleaned = {
         name: value
         for name, value in environ.items()
-        if name not in _ALIASES
+        if name not in ALIASES
         and (not name.startswith("RTMLOPS_") or name.startswith(_KEPT))
     }
     cleaned.setdefault("RTMLOPS_HOME", str(layout.root / ".rtmlops"))
@@ -60,14 +56,15 @@ def live_stack(layout: Layout, environ: Mapping[str, str]) -> Iterator[None]:
     StackFailed
         When ``rtmlops up`` fails.
     """
-    was_up = _rtmlops("status", layout, environ, quiet=True) == 0
+    was_up = LocalStack(Settings.load(environ=environ, start=layout.root)).is_running()
     try:
-        if _rtmlops("up", layout, environ) != 0:
+        # Chapters start the services they show, on topics of their own.
+        if _rtmlops(["up", "--services", "none"], layout, environ) != 0:
             raise StackFailed("the stack did not start; 'rtmlops doctor' says why")
         yield
     finally:
         if not was_up:
-            _rtmlops("down", layout, environ)
+            _rtmlops(["down"], layout, environ)
 
 
 def keep_logs(environ: Mapping[str, str], target: Path) -> None:
@@ -77,17 +74,12 @@ def keep_logs(environ: Mapping[str, str], target: Path) -> None:
         shutil.copytree(logs, target, dirs_exist_ok=True)
 
 
-def _rtmlops(
-    command: str, layout: Layout, environ: Mapping[str, str], *, quiet: bool = False
-) -> int:
+def _rtmlops(words: list[str], layout: Layout, environ: Mapping[str, str]) -> int:
     program = Path(sys.executable).with_name("rtmlops")
-    output = subprocess.DEVNULL if quiet else None
     return subprocess.run(
-        [str(program), command],
+        [str(program), *words],
         cwd=layout.root,
         env=dict(environ),
-        stdout=output,
-        stderr=output,
         timeout=900,
         check=False,
     ).returncode

@@ -1,0 +1,73 @@
+"""Every chapter, as plain papermill runs it: the notebook, any folder, a live stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import papermill
+import pytest
+from booklib.paths import ROOT, Layout
+from booklib.stack import clean_environment
+
+from rtmlops_lib.settings import Settings
+from rtmlops_lib.store.factory import open_store
+from rtmlops_lib.streams import builtin_specs
+
+pytestmark = [pytest.mark.live, pytest.mark.book, pytest.mark.slow]
+
+LAYOUT = Layout(ROOT)
+NOTEBOOKS = sorted(LAYOUT.notebooks.glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def practice_settings(stack: object, database_url: str) -> Settings:
+    """The session's servers, with a database that is marked for practice."""
+    settings = Settings(
+        kafka_bootstrap_servers=stack.kafka_bootstrap_servers,  # type: ignore[attr-defined]
+        database_url=database_url,
+        mlflow_tracking_uri=stack.mlflow_tracking_uri,  # type: ignore[attr-defined]
+    )
+    store = open_store(settings)
+    store.migrate(list(builtin_specs().values()))
+    store.mark_practice("the tests")
+    store.close()
+    return settings
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_a_chapter_runs_alone_from_any_folder(
+    notebook: Path,
+    practice_settings: Settings,
+    stack: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = stack.home  # type: ignore[attr-defined]
+    environ = clean_environment(LAYOUT, {"RTMLOPS_HOME": str(home)})
+    if not home.exists():
+        environ["RTMLOPS_HOME"] = str(tmp_path / ".rtmlops")
+    environ["RTMLOPS_KAFKA_BOOTSTRAP_SERVERS"] = (
+        practice_settings.kafka_bootstrap_servers
+    )
+    environ["RTMLOPS_DATABASE_URL"] = practice_settings.database_url.get_secret_value()
+    environ["RTMLOPS_MLFLOW_TRACKING_URI"] = practice_settings.mlflow_tracking_uri
+    environ["IPYTHONDIR"] = str(tmp_path / "ipython")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    executed = papermill.execute_notebook(
+        str(notebook),
+        str(tmp_path / "out.ipynb"),
+        cwd=str(tmp_path),
+        kernel_name="python3",
+        execution_timeout=300,
+        progress_bar=False,
+        extra_arguments=["--log-level=50"],
+    )
+    warned = [
+        output.text
+        for cell in executed.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream" and output.name == "stderr"
+    ]
+    assert warned == []
