@@ -54,6 +54,10 @@ def plot_delivery(
     -------
     lost, again : int
         Events without a row, and rows whose event had one already.
+
+    Notes
+    -----
+    Taught in chapter 04.
     """
     import matplotlib.pyplot as plt
 
@@ -74,6 +78,8 @@ def plot_delivery(
         ylabel="event (offset)",
         ylim=(-0.03 * n_events, 1.05 * n_events),
     )
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.yaxis.set_major_formatter("{x:,.0f}")
     once = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     ax.legend(once.values(), once, loc="upper left")
     return sum(end - start for start, end in runs), int(np.count_nonzero(~first))

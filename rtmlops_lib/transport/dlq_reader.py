@@ -20,6 +20,10 @@ def read_dead_letters(settings: Settings, dlq_topic: str) -> Iterator[DeadLetter
         When the topic does not exist.
     TransportUnavailable
         When no broker answers.
+
+    Notes
+    -----
+    Taught in chapter 04.
     """
     seen: set[str] = set()
     for records in read_topic(settings, dlq_topic):
