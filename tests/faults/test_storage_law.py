@@ -74,6 +74,35 @@ def test_holds_for_a_foreign_producer_while_storage_is_killed_twenty_times(
     assert_law(lab, sent, places)
 
 
+def test_holds_on_timescaledb_with_kills(timescale_lab: Lab) -> None:
+    lab = timescale_lab
+    assert lab.sql(
+        "SELECT count(*) FROM timescaledb_information.hypertables "
+        f"WHERE hypertable_schema = '{lab.settings.database_schema}'"
+    ) == [(1,)]
+    sent = traffic(40_000, malformed=0.01, duplicates=0.02, seed=12)
+    places = lab.produce(sent.records)
+    for goal in (10_000, 20_000):
+        with service(
+            lab.settings,
+            lab.folder / "storage.log",
+            *CONSUME,
+            RTMLOPS_BATCH_MAX_ROWS="500",
+        ) as storage:
+            wait_until(
+                lambda goal=goal: lab.consumed() >= goal,
+                timeout=40,
+                what=f"{goal} consumed",
+                every=0.005,
+            )
+            storage.kill()
+    with service(
+        lab.settings, lab.folder / "storage.log", *CONSUME, "--until-idle", "1"
+    ) as storage:
+        assert storage.wait(60) == 0, storage.output()[-2000:]
+    assert_law(lab, sent, places)
+
+
 def test_sigterm_writes_what_is_in_hand_and_exits_zero(lab: Lab) -> None:
     sent = traffic(20_000, malformed=0.01, duplicates=0.02, seed=3)
     with service(lab.settings, lab.folder / "storage.log", *CONSUME) as storage:
