@@ -10,17 +10,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from transport_contract import (
-    TransportContract,
-    World,
-    join,
-    numbered,
-    poll_until,
-    read,
-    start,
-    values_of,
-)
-from transport_worlds import KafkaWorld, MemoryWorld
 
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.settings import Settings
@@ -32,6 +21,17 @@ from rtmlops_lib.transport import (
     open_consumer,
     open_producer,
 )
+from tests.support.transport_contract import (
+    TransportContract,
+    World,
+    join,
+    numbered,
+    poll_until,
+    read,
+    start,
+    values_of,
+)
+from tests.support.transport_worlds import KafkaWorld, MemoryWorld
 
 pytestmark = pytest.mark.live
 CLIENTS = ("kafka-python", "confluent")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from transport_contract import TransportContract, World
-from transport_worlds import MemoryWorld
+
+from tests.support.transport_contract import TransportContract, World
+from tests.support.transport_worlds import MemoryWorld
 
 
 class TestMemory(TransportContract):

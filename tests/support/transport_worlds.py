@@ -6,8 +6,6 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 
-from transport_contract import World
-
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import TopicPartition
 from rtmlops_lib.transport import (
@@ -18,6 +16,7 @@ from rtmlops_lib.transport import (
     open_producer,
 )
 from rtmlops_lib.transport.memory import MemoryBroker
+from tests.support.transport_contract import World
 
 
 class MemoryWorld(World):
