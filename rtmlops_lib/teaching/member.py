@@ -75,7 +75,10 @@ class GroupMember:
 
 
 def ownership(members: Sequence[GroupMember], until: float) -> pd.DataFrame:
-    """Return who owned what when: a row a stretch, times in seconds since 1970.
+    """Return who owned what when, times in seconds since 1970.
+
+    A row is a stretch without interruption; a rebalance that leaves a partition where
+    it was does not end one.
 
     Parameters
     ----------
@@ -88,11 +91,10 @@ def ownership(members: Sequence[GroupMember], until: float) -> pd.DataFrame:
 
     rows = []
     for member in members:
-        changes = member.changes
-        ends = [at for at, _ in changes[1:]] + [until]
-        for (start, owned), end in zip(changes, ends, strict=True):
-            rows += [
-                {"member": member.name, "partition": p, "start": start, "end": end}
-                for p in owned
-            ]
+        since: dict[int, float] = {}
+        for at, owned in [*member.changes, (until, [])]:
+            for partition in since.keys() - owned:
+                rows.append((member.name, partition, since.pop(partition), at))
+            for partition in owned:
+                since.setdefault(partition, at)
     return pd.DataFrame(rows, columns=["member", "partition", "start", "end"])
