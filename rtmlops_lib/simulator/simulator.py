@@ -77,7 +77,7 @@ class DatacenterSimulator:
 
     Notes
     -----
-    Taught in chapter 01.
+    Taught in chapter 02.
 
     Examples
     --------
@@ -152,6 +152,24 @@ class DatacenterSimulator:
                 f"got {start} and {chunk_steps}"
             )
         return self._chunks(first, last, chunk_steps)
+
+    def span(self, start: datetime, end: datetime) -> SimulatedChunk:
+        """Return the events with ``start <= time < end`` at once.
+
+        For what fits into memory; ``chunks`` yields the same events bit by bit.
+
+        Raises
+        ------
+        UsageError
+            As ``chunks``, and when no sampling step lies in the span.
+        """
+        steps = self.steps(start, end)
+        for chunk in self.chunks(start, end, chunk_steps=max(1, steps)):
+            return chunk
+        raise UsageError(
+            f"no sampling step lies between {start} and {end}",
+            remedy=f"one comes every {self.settings.interval_seconds:g} s",
+        )
 
     def _chunks(
         self, first: int, last: int | None, chunk_steps: int

@@ -121,3 +121,16 @@ def test_impossible_spans_are_refused(start):
         simulator.chunks(start.replace(tzinfo=None))
     with pytest.raises(UsageError, match="1970"):
         simulator.chunks(start.replace(year=1970))
+
+
+def test_a_span_is_its_chunks_joined(simulate, start):
+    reference = simulate(hours=1, seed=5, servers=3, anomaly_prob=0.3)
+    simulator = DatacenterSimulator(
+        SimulatorSettings(servers=3, seed=5, anomaly_prob=0.3)
+    )
+    chunk = simulator.span(start, start + timedelta(hours=1))
+    assert chunk.steps == 360
+    assert same(chunk.datacenter, reference.datacenter)
+    assert same(chunk.labels, reference.labels)
+    with pytest.raises(UsageError, match="no sampling step"):
+        simulator.span(start, start)
