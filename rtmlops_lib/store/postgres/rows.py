@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 
 import numpy as np
@@ -19,6 +20,7 @@ from rtmlops_lib.streams import ColumnBatch, PartitionOffset, Reason
 
 __all__ = ["Mode", "RowWriter", "Stored"]
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Fewer refused rows than this are poison, whatever share of their batch they are.
 MANY = 10
 
@@ -93,9 +95,16 @@ class RowWriter:
                 f"the stored event of this identity differs in {differing}",
             )
             for partition, offset, differing in session.rows(
-                self.table.conflicts(), (places, *ref)
+                self.table.conflicts(), (*self._span(), places, *ref)
             )
         ]
+
+    def _span(self) -> tuple[datetime, datetime]:
+        first, last = int(self.batch.time.min()), int(self.batch.time.max())
+        return (
+            EPOCH + timedelta(microseconds=first),
+            EPOCH + timedelta(microseconds=last),
+        )
 
     def _by_halves(self, session: Session) -> Stored:
         steps = Savepoints(session)

@@ -125,9 +125,9 @@ class TableSql:
     def conflicts(self) -> Query:
         """Find staged rows that differ from what is stored under their identity.
 
-        Parameters: places of the rows, cluster id, topic id. A row at the very place
-        in Kafka that the stored one came from is a repeat, though a later spec may
-        read it otherwise.
+        Parameters: first and last time, places of the rows, cluster id, topic id. A
+        row at the very place in Kafka that the stored one came from is a repeat, though
+        a later spec may read it otherwise.
         """
         compared = [
             name
@@ -147,7 +147,9 @@ class TableSql:
             # LIMIT keeps this a look into the index for each row: the planner, which
             # knows nothing of a temporary table, would rather read the whole table.
             "FROM {staged} AS s CROSS JOIN LATERAL "
-            "(SELECT * FROM {table} AS t WHERE {same} LIMIT 1) AS t "
+            "(SELECT * FROM {table} AS t WHERE {same} "
+            # The batch's span leaves out the chunks of a hypertable beforehand.
+            "AND t.{time} BETWEEN %s AND %s LIMIT 1) AS t "
             "WHERE s.place = ANY (%s) AND ({ours}) IS DISTINCT FROM ({theirs}) "
             "AND NOT (s.kafka_offset >= 0 AND s.kafka_offset = t.kafka_offset "
             "AND s.kafka_partition = t.kafka_partition AND t.ingest_time >= "
@@ -164,6 +166,7 @@ class TableSql:
             ours=row.join(sql.Identifier("s", name) for name in compared),
             theirs=row.join(sql.Identifier("t", name) for name in compared),
             seen=sql.Identifier(self.name.strings[0], "topics_seen"),
+            time=sql.Identifier(self.spec.time.field),
         )
 
 
