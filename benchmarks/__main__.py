@@ -22,7 +22,8 @@ import psycopg2
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.latency import latency_p95
+from benchmarks.latency import print_latency
+from rtmlops_lib.logs import configure_logging
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.factory import open_store
 from rtmlops_lib.streams import builtin_specs
@@ -104,9 +105,14 @@ class Bench:
     def bare(self, client: str, topic: str) -> float:
         """Return events/s of the bare loop."""
         schema = self.fresh_schema()
+        self.sql(
+            f"CREATE TABLE {schema}.bare (time timestamptz, server_id text, "
+            "cpu_usage float8, temperature float8, power_kw float8, "
+            "network_gbps float8, PRIMARY KEY (server_id, time))"
+        )
         arguments = (self.settings.kafka_bootstrap_servers, topic, self.url)
         done = self.child(
-            "benchmarks.bare", client, *arguments, f"{schema}.metrics", self.events
+            "benchmarks.bare", client, *arguments, f"{schema}.bare", self.events
         )
         self.drop(schema)
         return done["rows"] / done["seconds"]
@@ -211,6 +217,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     settings = Settings.load()
+    configure_logging("WARNING")
     console.print(
         f"{platform.machine()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}"
@@ -221,7 +228,10 @@ def main() -> None:
             clients = tuple(arguments.client or CLIENTS)
             storage(bench, clients, arguments.repeat, not arguments.no_quix)
         if arguments.only != "storage":
-            latency_p95(bench, console)
+            for client in arguments.client or CLIENTS:
+                schema = bench.fresh_schema()
+                print_latency(settings, schema, f"{schema}-", client)
+                bench.drop(schema)
     finally:
         bench.close()
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import confluent_kafka
 import psycopg2
-from rtmlops_lib.store.factory import open_store
 
 from rtmlops_lib.settings import Settings
+from rtmlops_lib.store.factory import open_store
 from rtmlops_lib.streams import StreamSpec, builtin_specs
 from rtmlops_lib.transport.factory import open_admin
 
