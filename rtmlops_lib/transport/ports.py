@@ -61,6 +61,10 @@ class EventConsumer(ABC):
         Another member took this one's static identity; the process must end.
     ConfigurationFault
         Authentication, authorisation or the topic's name is wrong.
+
+    Notes
+    -----
+    Taught in chapter 03.
     """
 
     @abstractmethod
