@@ -54,10 +54,10 @@ class FieldSpec(_Frozen):
 
     type: FieldType = FieldType.NUMBER
     unit: str = ""
-    description: str = ""
     minimum: float | None = None
     maximum: float | None = None
     required: bool = False
+    description: str = ""
 
     @model_validator(mode="after")
     def _bounds_make_sense(self) -> FieldSpec:
