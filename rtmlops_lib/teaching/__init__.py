@@ -9,6 +9,7 @@ from rtmlops_lib.teaching.prepare import prepare
 from rtmlops_lib.teaching.progress import LiveProgress, live_progress
 from rtmlops_lib.teaching.style import COLORS, use_style
 from rtmlops_lib.teaching.wait import wait_until
+from rtmlops_lib.teaching.watch import watch
 
 __all__ = [
     "COLORS",
@@ -24,4 +25,5 @@ __all__ = [
     "prepare",
     "use_style",
     "wait_until",
+    "watch",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.services.generator import BackfillStore, Generator
 from rtmlops_lib.simulator import DatacenterSimulator, SimulatorSettings
-from rtmlops_lib.streams import StreamSpec
+from rtmlops_lib.streams import JsonCodec, StreamSpec
 from rtmlops_lib.transport import EventProducer
 
 __all__ = ["History"]
@@ -81,6 +81,39 @@ class History:
         """Send the events to the topics of ``specs``; return how many."""
         generator = Generator(self.simulator(), specs)
         return generator.backfill(producer, self.start, self.end).sent.total()
+
+    def play(
+        self, producer: EventProducer, specs: Sequence[StreamSpec], *, parts: int
+    ) -> Iterator[datetime]:
+        """Send the events part by part; yield how far simulated time has come.
+
+        Parameters
+        ----------
+        producer : EventProducer
+        specs : sequence of StreamSpec
+            The streams to send, with the topics to send them to.
+        parts : int
+            In how many parts of equal length, the last perhaps shorter.
+
+        Yields
+        ------
+        datetime
+            The first moment that is not sent yet.
+        """
+        codecs = {spec.name: (spec.topic, JsonCodec(spec)) for spec in specs}
+        simulator, done = self.simulator(), 0
+        size = -(-simulator.steps(self.start, self.end) // parts)
+        for chunk in simulator.chunks(self.start, self.end, chunk_steps=size):
+            for batch in (chunk.labels, chunk.datacenter, chunk.services):
+                if batch.spec.name not in codecs or not len(batch):
+                    continue
+                topic, codec = codecs[batch.spec.name]
+                for key, value in zip(*codec.encode(batch), strict=True):
+                    producer.send(topic, value, key=key)
+            producer.flush()
+            done += chunk.steps
+            moment = self.start + timedelta(seconds=done * self.interval_seconds)
+            yield min(moment, self.end)
 
     def keep(self, store: BackfillStore, specs: Sequence[StreamSpec]) -> int:
         """Store the events without Kafka; return how many."""
