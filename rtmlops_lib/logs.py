@@ -14,7 +14,9 @@ __all__ = ["configure_logging", "get_logger"]
 LogFormat = Literal["auto", "console", "json"]
 
 
-def configure_logging(level: str = "INFO", fmt: LogFormat = "auto") -> None:
+def configure_logging(
+    level: str = "INFO", fmt: LogFormat = "auto", *, clients: bool = True
+) -> None:
     """Set up structlog and the standard library's root logger once per process.
 
     Parameters
@@ -23,6 +25,8 @@ def configure_logging(level: str = "INFO", fmt: LogFormat = "auto") -> None:
         Lowest level that is written, by its standard name.
     fmt : {"auto", "console", "json"}
         ``auto`` writes for people on a terminal and JSON lines elsewhere.
+    clients : bool
+        Whether client libraries may warn; what matters to a caller is in our errors.
     """
     console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -48,12 +52,22 @@ def configure_logging(level: str = "INFO", fmt: LogFormat = "auto") -> None:
         cache_logger_on_first_use=False,
     )
     # Client libraries log through the standard library: warnings only, one line.
+    # The handler holds them back, not their loggers, whose filters read them all.
+    lowest = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(
-        level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]),
+        level=max(logging.WARNING, lowest),
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         force=True,
     )
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.NOTSET if clients else logging.CRITICAL + 1)
+        handler.addFilter(_worth_a_line)
+
+
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    """Leave out how long one turn of kafka-python's event loop took."""
+    return record.name != "kafka.net.selector" or record.levelno > logging.WARNING
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
-from rtmlops_lib.cli.options import JsonOption, print_json
+from rtmlops_lib.cli.options import JsonOption, new_table, output, print_json
 from rtmlops_lib.settings import Settings
 
 __all__ = ["show"]
@@ -23,8 +22,9 @@ def show(as_json: JsonOption = False) -> None:
             }
         )
         return
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    table = new_table("setting", "value", "from")
     for name, value in values.items():
         shown = "" if value is None else str(value)
-        table.add_row(f"RTMLOPS_{name.upper()}", shown, sources.get(name, "default"))
-    Console().print(table)
+        source = sources.get(name, "default")
+        table.add_row(f"RTMLOPS_{name.upper()}", escape(shown), escape(source))
+    output().print(table)

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from rtmlops_lib.cli.lazy import subcommands
 from rtmlops_lib.cli.options import (
     ClientOption,
+    SchemaOption,
     StreamsOption,
     TopicPrefixOption,
     chosen_specs,
@@ -18,7 +20,7 @@ from rtmlops_lib.errors import UsageError
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Run a consumer until stopped.", no_args_is_help=True)
+app = subcommands("Run a consumer until it is stopped.")
 
 
 @app.command()
@@ -38,9 +40,7 @@ def storage(
     client: ClientOption = None,
     store: Annotated[str, typer.Option(help="Where rows go: postgres.")] = "postgres",
     topic_prefix: TopicPrefixOption = None,
-    schema: Annotated[
-        str | None, typer.Option(help="Database schema of the tables.")
-    ] = None,
+    schema: SchemaOption = None,
     until_idle: Annotated[
         float | None,
         typer.Option(
@@ -58,7 +58,9 @@ def storage(
     ] = 120.0,
     metrics_port: Annotated[
         int | None,
-        typer.Option(help="Serve /metrics, /healthz and /readyz here; 0 means off."),
+        typer.Option(
+            help="TCP port for /metrics, /healthz and /readyz; 0 means off. Default: 0."
+        ),
     ] = None,
     group_instance_id: Annotated[
         str | None,
@@ -74,6 +76,7 @@ def storage(
             f"--store {store!r} is not known", remedy="give --store postgres"
         )
     settings = load_settings(
+        service=True,
         kafka_client=client,
         topic_prefix=topic_prefix,
         database_schema=schema,

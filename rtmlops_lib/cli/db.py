@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
+from rich.markup import escape
 
+from rtmlops_lib.cli.lazy import subcommands
 from rtmlops_lib.cli.options import (
     JsonOption,
+    SchemaOption,
     StreamsOption,
     chosen_specs,
     load_settings,
+    new_table,
+    output,
     print_json,
 )
-from rtmlops_lib.store.factory import open_store
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True, help="Bring the database up to date, maintain it, look at it."
-)
-SchemaOption = Annotated[
-    str | None, typer.Option("--schema", help="Database schema of the tables.")
-]
+app = subcommands("Bring the database up to date, maintain it, look at it.")
 
 
 @app.command()
@@ -37,6 +32,8 @@ def migrate(
     as_json: JsonOption = False,
 ) -> None:
     """Create or alter the shared tables and those of the streams."""
+    from rtmlops_lib.store.factory import open_store
+
     settings = load_settings(database_schema=schema)
     specs = chosen_specs(stream, settings)
     with closing(open_store(settings)) as store:
@@ -44,9 +41,8 @@ def migrate(
     if as_json:
         print_json({"schema": settings.database_schema, "done": done})
         return
-    console = Console()
     for step in done or ["nothing to do"]:
-        console.print(step, highlight=False)
+        output().print(escape(step))
 
 
 @app.command()
@@ -59,34 +55,36 @@ def maintain(
 
     The storage service does so once a minute by itself.
     """
+    from rtmlops_lib.store.factory import open_store
+
     settings = load_settings(database_schema=schema)
     specs = chosen_specs(stream, settings)
-    console = Console(stderr=True)
-    with closing(open_store(settings)) as store, console.status("maintaining"):
+    waiting = Console(stderr=True).status("maintaining")
+    with closing(open_store(settings)) as store, waiting:
         counts = store.maintain(specs)
     if as_json:
         print_json(counts)
         return
     if counts.get("skipped"):
-        Console().print("skipped: another one is at it")
+        output().print("skipped: another one is at it")
         return
     for name, count in counts.items():
-        Console().print(f"{name.replace('_', ' ')}: {count}", highlight=False)
+        output().print(f"{name.replace('_', ' ')}: {count:,}")
 
 
 @app.command()
 def stats(schema: SchemaOption = None, as_json: JsonOption = False) -> None:
     """Show rows (estimated), size, dead rows and chunks of every table."""
+    from rtmlops_lib.store.factory import open_store
+
     settings = load_settings(database_schema=schema)
     with closing(open_store(settings)) as store:
         rows = store.stats().to_dict("records")
     if as_json:
         print_json(rows)
         return
-    columns = ("table", "rows (est.)", "dead rows", "size", "chunks", "compressed")
-    table = Table(*columns, box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    numbers = ("rows (est.)", "dead rows", "size", "chunks", "compressed")
+    table = new_table("table", *numbers, numbers=numbers)
     for row in rows:
         table.add_row(
             str(row["table_name"]),
@@ -96,9 +94,4 @@ def stats(schema: SchemaOption = None, as_json: JsonOption = False) -> None:
             str(row["chunks"]),
             str(row["compressed_chunks"]),
         )
-    _wide().print(table)
-
-
-def _wide() -> Console:
-    # A pipe has no width: names must not be cut at rich's 80 columns.
-    return Console(width=None if sys.stdout.isatty() else 400)
+    output().print(table)

@@ -6,38 +6,33 @@ from collections import Counter
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
+from rtmlops_lib.cli.lazy import subcommands
 from rtmlops_lib.cli.options import (
     JsonOption,
+    StreamOption,
     TopicPrefixOption,
-    chosen_specs,
+    chosen_spec,
     load_settings,
+    new_table,
+    output,
     print_json,
 )
 from rtmlops_lib.errors import UsageError
-from rtmlops_lib.services.replay import LetterFilter, read_repairs
-from rtmlops_lib.services.replay import replay as replay_letters
-from rtmlops_lib.settings import Settings
-from rtmlops_lib.store.factory import open_store
-from rtmlops_lib.transport.admin import DLQ_SUFFIX
-from rtmlops_lib.transport.dead_letters import DeadLetter
-from rtmlops_lib.transport.dlq_reader import read_dead_letters
-from rtmlops_lib.transport.factory import open_producer
+
+if TYPE_CHECKING:
+    from rtmlops_lib.services.replay import LetterFilter
+    from rtmlops_lib.settings import Settings
+    from rtmlops_lib.transport.dead_letters import DeadLetter
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Look at dead letters, and send them again.", no_args_is_help=True
-)
+app = subcommands("Look at dead letters, and send them again.")
 
-StreamOption = Annotated[
-    str, typer.Option("--stream", help="A built-in stream or a spec's YAML file.")
-]
 ReasonOption = Annotated[
     list[str] | None,
     typer.Option("--reason", help="Only letters with this reason; may be repeated."),
@@ -67,17 +62,20 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List the dead letters of a stream, each once, with counts by reason."""
+    from rtmlops_lib.services.replay import LetterFilter
+
     settings = load_settings(topic_prefix=topic_prefix)
     wanted = LetterFilter(reasons=reason or (), contains=contains)
     letters = _letters(settings, stream, wanted, everything=everything)
     if as_json:
         print_json([_plain(letter) for letter in islice(letters, limit)])
         return
-    table = Table("letter", "reason", "detail", "replays", box=None, pad_edge=False)
+    table = new_table("letter", "reason", "detail", "replays", numbers=("replays",))
     for letter in letters[:limit]:
         replays = str(letter.replay_count)
-        table.add_row(letter.letter_key, letter.reason, letter.detail[:80], replays)
-    console = Console()
+        detail = escape(letter.detail[:80])
+        table.add_row(letter.letter_key, letter.reason, detail, replays)
+    console = output()
     console.print(table)
     found = Counter(letter.reason for letter in letters)
     by_reason = ", ".join(f"{count} {name}" for name, count in found.most_common())
@@ -92,6 +90,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one dead letter whole."""
+    from rtmlops_lib.services.replay import LetterFilter
+
     settings = load_settings(topic_prefix=topic_prefix)
     found = _letters(settings, stream, LetterFilter(keys=(key,)), everything=True)
     if not found:
@@ -127,6 +127,11 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Send dead letters to the topic they came from, at most three times each."""
+    from rtmlops_lib.services.replay import LetterFilter, read_repairs
+    from rtmlops_lib.services.replay import replay as replay_letters
+    from rtmlops_lib.store.factory import open_store
+    from rtmlops_lib.transport.factory import open_producer
+
     settings = load_settings(topic_prefix=topic_prefix)
     repairs = read_repairs(from_file) if from_file else None
     keys = [*(key or ()), *(repairs or ())]
@@ -156,7 +161,11 @@ def replay(
 def _letters(
     settings: Settings, stream: str, wanted: LetterFilter, *, everything: bool
 ) -> list[DeadLetter]:
-    (spec,) = chosen_specs([stream], settings)
+    from rtmlops_lib.store.factory import open_store
+    from rtmlops_lib.transport.admin import DLQ_SUFFIX
+    from rtmlops_lib.transport.dlq_reader import read_dead_letters
+
+    spec = chosen_spec(stream, settings)
     found = [
         letter
         for letter in read_dead_letters(settings, spec.topic + DLQ_SUFFIX)

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from rtmlops_lib.cli.options import (
     JsonOption,
-    chosen_specs,
+    SchemaOption,
+    StreamOption,
+    chosen_spec,
     load_settings,
+    output,
     parse_moment,
     print_json,
 )
 from rtmlops_lib.errors import UsageError
-from rtmlops_lib.store.factory import open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["export", "write_csv", "write_parquet"]
 
 
 def export(
-    stream: Annotated[
-        str, typer.Option(help="A built-in stream's name or a spec's YAML file.")
-    ],
+    stream: StreamOption,
     out: Annotated[
         Path, typer.Option(help="The file: its name ends in .parquet or .csv.")
     ],
@@ -41,9 +42,7 @@ def export(
     until: Annotated[
         str | None, typer.Option(help="Up to then, not included; now by default.")
     ] = None,
-    schema: Annotated[
-        str | None, typer.Option("--schema", help="Database schema of the tables.")
-    ] = None,
+    schema: SchemaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write stored events to a Parquet or CSV file, in order of time.
@@ -51,6 +50,8 @@ def export(
     Memory stays the same whatever the number of events; the file appears when it is
     complete.
     """
+    from rtmlops_lib.store.factory import open_store
+
     writers = {".parquet": write_parquet, ".csv": write_csv}
     write = writers.get(out.suffix)
     if write is None:
@@ -58,12 +59,22 @@ def export(
             f"--out {out} ends neither in .parquet nor in .csv",
             remedy="give a name that tells the format",
         )
-    if not out.parent.is_dir():
-        raise UsageError(f"folder {out.parent} does not exist", remedy="create it")
+    if not out.parent.is_dir() or out.is_dir():
+        raise UsageError(
+            f"--out {out} is a folder"
+            if out.is_dir()
+            else f"folder {out.parent} does not exist",
+            remedy="give the name of a file in a folder that exists",
+        )
     settings = load_settings(database_schema=schema)
-    spec = chosen_specs([stream], settings)[0]
+    spec = chosen_spec(stream, settings)
     first = parse_moment(since, option="--since")
     last = None if until is None else parse_moment(until, option="--until")
+    if last is not None and last <= first:
+        raise UsageError(
+            f"--until {until} is not later than --since {since}",
+            remedy="give an earlier --since or a later --until",
+        )
     columns = [spec.time.field, *spec.fields, "attributes"]
     partial = out.with_name(f".{out.name}.partial")
     progress = Progress(
@@ -91,16 +102,25 @@ def export(
 
             write(counted(), partial)
         os.replace(partial, out)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {out}: {error.strerror or error}",
+            remedy="choose a folder that you may write to, with room for the file",
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
     if as_json:
         print_json({"stream": spec.name, "rows": rows, "out": str(out)})
     else:
-        Console().print(f"{rows:,} events in {out}", highlight=False)
+        output().print(f"{rows:,} events in {escape(str(out))}")
 
 
 def write_parquet(parts: Iterator[pd.DataFrame], path: Path) -> None:
     """Write DataFrames of the same columns to one file, a row group each."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     schema = pa.Schema.from_pandas(next(parts), preserve_index=False)
     # Nullable or not differs between parts; the first, empty one decides the type.
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:

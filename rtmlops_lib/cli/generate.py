@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -29,17 +29,13 @@ from rtmlops_lib.cli.options import (
     print_json,
 )
 from rtmlops_lib.errors import UsageError
-from rtmlops_lib.services.generator import BackfillStore, Generator, stop_on_signals
-from rtmlops_lib.services.generator_plan import LivePlan, drift_moment
-from rtmlops_lib.services.generator_summary import GenerationSummary
-from rtmlops_lib.settings import Settings
-from rtmlops_lib.simulator import (
-    DatacenterSimulator,
-    Drift,
-    SimulatorSettings,
-    load_profile,
-)
-from rtmlops_lib.streams import StreamSpec, builtin_specs
+
+if TYPE_CHECKING:
+    from rtmlops_lib.services.generator import BackfillStore, Generator
+    from rtmlops_lib.services.generator_plan import LivePlan
+    from rtmlops_lib.services.generator_summary import GenerationSummary
+    from rtmlops_lib.settings import Settings
+    from rtmlops_lib.streams import StreamSpec
 
 __all__ = ["generate"]
 
@@ -166,6 +162,16 @@ def generate(
     Live at a steady rate, or with --backfill a stretch of the past at once. Topics
     are created where missing. Ctrl-C ends it with a summary.
     """
+    from rtmlops_lib.services.generator import Generator, stop_on_signals
+    from rtmlops_lib.services.generator_plan import LivePlan, drift_moment
+    from rtmlops_lib.simulator import (
+        DatacenterSimulator,
+        Drift,
+        SimulatorSettings,
+        load_profile,
+    )
+    from rtmlops_lib.streams import builtin_specs
+
     _refuse_contradictions(backfill, direct, duration, rate, speed, drift, drift_at)
     step = None if interval is None else parse_seconds(interval, option="--interval")
     simulated = SimulatorSettings.of_profile(

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import closing
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from rtmlops_lib.cli.lazy import subcommands
 from rtmlops_lib.cli.options import (
     JsonOption,
+    SchemaOption,
+    StreamOption,
     TopicPrefixOption,
-    chosen_specs,
+    chosen_spec,
     load_settings,
+    new_table,
+    output,
     parse_moment,
     print_json,
 )
 from rtmlops_lib.errors import UsageError
-from rtmlops_lib.store import TopicRef
-from rtmlops_lib.store.factory import open_store
-from rtmlops_lib.streams import TopicPartition
-from rtmlops_lib.transport.admin import TopicAdmin
-from rtmlops_lib.transport.factory import open_admin
+
+if TYPE_CHECKING:
+    from rtmlops_lib.streams import TopicPartition
+    from rtmlops_lib.transport.admin import TopicAdmin
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True, help="Show where consumer groups stand; make them read again."
-)
-SchemaOption = Annotated[
-    str | None, typer.Option("--schema", help="Database schema of the tables.")
-]
+app = subcommands("Show where consumer groups stand; make them read again.")
 
 
 @app.command()
@@ -43,25 +39,26 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show the stored offsets, which are the truth; Kafka's are for lag tools only."""
+    from rtmlops_lib.store.factory import open_store
+
     settings = load_settings(database_schema=schema)
     with closing(open_store(settings)) as store:
         rows = store.offsets(group).to_dict("records")
     if as_json:
         print_json(rows)
         return
-    shown = ("consumer_group", "topic", "partition", "next_offset", "epoch")
-    table = Table(*shown, "updated_at", box=None, pad_edge=False)
+    numbers = ("partition", "next_offset", "epoch")
+    shown = ("consumer_group", "topic", *numbers)
+    table = new_table(*shown, "updated_at", numbers=numbers)
     for row in rows:
         when = row["updated_at"].isoformat(timespec="seconds")
         table.add_row(*(str(row[name]) for name in shown), when)
-    _wide().print(table if rows else "no offsets are stored yet")
+    output().print(table if rows else "no offsets are stored yet")
 
 
 @app.command()
 def reset(
-    stream: Annotated[
-        str, typer.Option(help="A built-in stream's name or a spec's YAML file.")
-    ],
+    stream: StreamOption,
     to: Annotated[
         str,
         typer.Option(
@@ -79,8 +76,12 @@ def reset(
     as_json: JsonOption = False,
 ) -> None:
     """Set a stopped group's offsets; what was stored already is not stored twice."""
+    from rtmlops_lib.store import TopicRef
+    from rtmlops_lib.store.factory import open_store
+    from rtmlops_lib.transport.factory import open_admin
+
     settings = load_settings(topic_prefix=topic_prefix, database_schema=schema)
-    topic = chosen_specs([stream], settings)[0].topic
+    topic = chosen_spec(stream, settings).topic
     with open_admin(settings) as admin:
         members = admin.group_members(group)
         if members:
@@ -109,12 +110,14 @@ def reset(
         return
     for row in rows:
         text = f"{topic}/{row['partition']} reads on at {row['next_offset']}"
-        Console().print(text, highlight=False)
+        output().print(text)
 
 
 def _partitions(
     topic: str, count: int, chosen: list[int] | None
 ) -> list[TopicPartition]:
+    from rtmlops_lib.streams import TopicPartition
+
     wanted = range(count) if not chosen else sorted(set(chosen))
     beyond = [number for number in wanted if number >= count]
     if beyond:
@@ -134,7 +137,7 @@ def _targets(
         return starts
     if to == "latest":
         return ends
-    if to.isdigit():
+    if to.isdecimal():
         offset = int(to)
         for tp in chosen:
             if not starts[tp] <= offset <= ends[tp]:
@@ -147,8 +150,3 @@ def _targets(
     moment = parse_moment(to, option="--to")
     found = admin.offsets(chosen, int(moment.timestamp() * 1000))
     return {tp: at if at >= 0 else ends[tp] for tp, at in found.items()}
-
-
-def _wide() -> Console:
-    # A pipe has no width: names must not be cut at rich's 80 columns.
-    return Console(width=None if sys.stdout.isatty() else 400)

@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rtmlops_lib.errors import UsageError
-from rtmlops_lib.settings import Settings
-from rtmlops_lib.streams import StreamSpec, builtin_specs, resolve_spec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from rtmlops_lib.settings import Settings
+    from rtmlops_lib.streams import StreamSpec
 
 __all__ = [
     "ClientOption",
     "JsonOption",
+    "KafkaClient",
+    "SchemaOption",
+    "StreamOption",
     "StreamsOption",
     "TopicPrefixOption",
+    "chosen_spec",
     "chosen_specs",
     "load_settings",
+    "new_table",
+    "output",
     "parse_moment",
     "parse_seconds",
     "print_json",
 ]
+
+
+class KafkaClient(StrEnum):
+    """The clients that ``--client`` may name."""
+
+    KAFKA_PYTHON = "kafka-python"
+    CONFLUENT = "confluent"
+
 
 StreamsOption = Annotated[
     list[str] | None,
@@ -34,9 +56,13 @@ StreamsOption = Annotated[
         "Default: all built-in streams.",
     ),
 ]
+StreamOption = Annotated[
+    str,
+    typer.Option("--stream", help="A built-in stream's name or a spec's YAML file."),
+]
 ClientOption = Annotated[
-    str | None,
-    typer.Option("--client", help="Kafka client: kafka-python or confluent."),
+    KafkaClient | None,
+    typer.Option("--client", help="Kafka client. Default: kafka-python."),
 ]
 TopicPrefixOption = Annotated[
     str | None,
@@ -44,19 +70,59 @@ TopicPrefixOption = Annotated[
         "--topic-prefix", help="Put this before every topic's name (ch04-, test-)."
     ),
 ]
+SchemaOption = Annotated[
+    str | None,
+    typer.Option("--schema", help="Database schema of the tables. Default: public."),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")
 ]
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_OPTION_OF = {
+    "kafka_client": "--client",
+    "database_schema": "--schema",
+    "topic_prefix": "--topic-prefix",
+    "metrics_port": "--metrics-port",
+    "stack_kafka_port": "--kafka-port",
+    "stack_postgres_port": "--postgres-port",
+    "stack_mlflow_port": "--mlflow-port",
+}
 
 
-def load_settings(**flags: Any) -> Settings:
-    """Read the settings and set up logging as they say."""
+def load_settings(*, service: bool = False, **flags: Any) -> Settings:
+    """Read the settings and set up logging as they say.
+
+    Parameters
+    ----------
+    service : bool
+        Whether the command runs on and its log is what one reads; all others write
+        warnings only, unless a level was asked for.
+    **flags
+        Values of options that are settings; None means not given.
+    """
     from rtmlops_lib.logs import configure_logging
+    from rtmlops_lib.settings import Settings
 
-    settings = Settings.load(**flags)
-    configure_logging(settings.log_level, settings.log_format)
+    given: dict[str, Any] = {
+        k: v.value if isinstance(v, StrEnum) else v for k, v in flags.items()
+    }
+    try:
+        settings, sources = Settings.load_with_sources(**given)
+    except UsageError as error:
+        for name, option in _OPTION_OF.items():
+            theirs = f"RTMLOPS_{name.upper()} (from flag): "
+            if error.message.startswith(theirs):
+                found = error.message.removeprefix(theirs)
+                message = f"{option} {given[name]!r}: {found}"
+                raise UsageError(message, remedy="see --help") from None
+        raise
+    quiet = not service and "log_level" not in sources
+    configure_logging(
+        "WARNING" if quiet else settings.log_level,
+        settings.log_format,
+        clients=not quiet,
+    )
     return settings
 
 
@@ -68,6 +134,8 @@ def chosen_specs(streams: Sequence[str] | None, settings: Settings) -> list[Stre
     UsageError
         For a name that is none, or one that stands twice.
     """
+    from rtmlops_lib.streams import builtin_specs, resolve_spec
+
     names = list(streams or builtin_specs())
     specs = [resolve_spec(name) for name in names]
     for role in ("name", "topic", "table"):
@@ -83,6 +151,11 @@ def chosen_specs(streams: Sequence[str] | None, settings: Settings) -> list[Stre
     return specs
 
 
+def chosen_spec(stream: str, settings: Settings) -> StreamSpec:
+    """Return one named spec, its topic prefixed."""
+    return chosen_specs([stream], settings)[0]
+
+
 def parse_seconds(text: str, *, option: str) -> float:
     """Read a length of time: ``90``, ``10s``, ``5m``, ``2h``, ``7d``, ``1w``.
 
@@ -91,31 +164,98 @@ def parse_seconds(text: str, *, option: str) -> float:
     >>> parse_seconds("7d", option="--since")
     604800.0
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)?\s*", text)
-    if not match:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)?\s*", text, re.ASCII)
+    seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else math.inf
+    if math.isinf(seconds):
         raise UsageError(
             f"{option} {text!r} is no length of time",
             remedy="write it as 90, 10s, 5m, 2h, 7d or 1w",
         )
-    return float(match[1]) * _UNITS[match[2] or "s"]
+    return seconds
 
 
 def parse_moment(text: str, *, option: str, now: datetime | None = None) -> datetime:
-    """Read a moment: ISO 8601 with an offset, ``now``, or a length of time ago."""
+    """Read a moment: ISO 8601 with an offset, ``now``, or a length of time ago.
+
+    Examples
+    --------
+    >>> parse_moment("2025-09-30T12:00:00Z", option="--since").isoformat()
+    '2025-09-30T12:00:00+00:00'
+    """
     now = datetime.now(UTC) if now is None else now
     if text == "now":
         return now
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return now - timedelta(seconds=parse_seconds(text, option=option))
+        return _ago(text, option, now)
     if moment.tzinfo is None:
+        whole = text if re.search(r"[T ]\d", text) else f"{text}T00:00:00"
         raise UsageError(
-            f"{option} {text!r} has no time zone", remedy=f"write {text}Z for UTC"
+            f"{option} {text!r} has no time zone", remedy=f"write {whole}Z for UTC"
         )
     return moment
 
 
+def _ago(text: str, option: str, now: datetime) -> datetime:
+    try:
+        return now - timedelta(seconds=parse_seconds(text, option=option))
+    except OverflowError:
+        raise UsageError(
+            f"{option} {text!r} reaches back before the year 1",
+            remedy="write a shorter length of time, such as 7d",
+        ) from None
+    except UsageError:
+        raise UsageError(
+            f"{option} {text!r} is neither a time nor a length of time",
+            remedy="write it as 2025-09-30T12:00:00Z, or as 2h or 7d (ago)",
+        ) from None
+
+
 def print_json(data: Any) -> None:
-    """Print plain data for a script."""
-    typer.echo(json.dumps(data, default=str, ensure_ascii=False))
+    """Print plain data for a script: numbers that are none become null."""
+    typer.echo(
+        json.dumps(
+            _without_nan(data),
+            default=_text,
+            allow_nan=False,
+            ensure_ascii=(sys.stdout.encoding or "").lower() != "utf-8",
+        )
+    )
+
+
+def _text(value: Any) -> str | None:
+    text = str(value)
+    return None if text in ("NaT", "<NA>") else text
+
+
+def _without_nan(data: Any) -> Any:
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if isinstance(data, dict):
+        return {key: _without_nan(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_without_nan(value) for value in data]
+    return data
+
+
+def output() -> Console:
+    """Return the console for results, as wide as they need in a pipe."""
+    from rich.console import Console
+
+    # A pipe has no width: names must not be cut at rich's 80 columns.
+    return Console(width=None if sys.stdout.isatty() else 400, highlight=False)
+
+
+def new_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
+    """Return an empty table without lines; ``numbers`` stand on the right."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column,
+            justify="right" if column in numbers else "left",
+            overflow="fold",
+        )
+    return table

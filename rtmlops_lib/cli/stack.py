@@ -16,10 +16,14 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from rtmlops_lib.cli.options import JsonOption, print_json
-from rtmlops_lib.logs import configure_logging
+from rtmlops_lib.cli.options import (
+    JsonOption,
+    load_settings,
+    new_table,
+    output,
+    print_json,
+)
 from rtmlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,7 +73,7 @@ def up(
     )
     began = time.monotonic()
     info = stack.up(services, postgres)
-    console = Console()
+    console = output()
     shown = Settings(database_url=SecretStr(info.database_url)).masked()["database_url"]
     for name, value in (
         ("Kafka", info.kafka_bootstrap_servers),
@@ -91,7 +95,7 @@ def down(
     stack = _stack()
     existed = stack.home.exists
     killed = stack.down(wipe=volumes)
-    console = Console()
+    console = output()
     if not existed:
         console.print(f"no stack in {stack.home.path}", soft_wrap=True)
         return
@@ -106,9 +110,9 @@ def status(as_json: JsonOption = False) -> None:
     if as_json:
         print_json([asdict(part) for part in parts])
         return
-    table = Table(
-        "part", "state", "pid", "port", "since", "memory", box=None, pad_edge=False
-    )
+    numbers = ("pid", "port", "memory")
+    columns = ("part", "state", "pid", "port", "since", "memory")
+    table = new_table(*columns, numbers=numbers)
     for part in parts:
         table.add_row(
             part.name,
@@ -118,7 +122,7 @@ def status(as_json: JsonOption = False) -> None:
             _ago(part.since),
             f"{part.memory_bytes / 1e6:.0f} MB" if part.memory_bytes else "",
         )
-    Console().print(table)
+    output().print(table)
 
 
 def logs(
@@ -168,12 +172,12 @@ def doctor(as_json: JsonOption = False) -> int:
     """Check everything the stack needs; exit 1 where something is wrong."""
     from rtmlops_lib.stack import examine
 
-    settings = _settings()
+    settings = load_settings()
     checks = list(examine(settings, dict(os.environ)))
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
-        console = Console()
+        console = output()
         for check in checks:
             mark = "[green]OK  [/]" if check.ok else "[bold red]FAIL[/]"
             console.print(
@@ -199,17 +203,10 @@ def restart(service: NameArgument) -> None:
     _stack(_reporter()).restart(service)
 
 
-def _settings(**flags: Any) -> Settings:
-    settings = Settings.load(**flags)
-    # The table is the output; libraries speak up only when something is wrong.
-    configure_logging("DEBUG" if settings.log_level == "DEBUG" else "WARNING")
-    return settings
-
-
 def _stack(reporter: Any = None, **flags: Any) -> LocalStack:
     from rtmlops_lib.stack import LocalStack
 
-    return LocalStack(_settings(**flags), reporter=reporter)
+    return LocalStack(load_settings(**flags), reporter=reporter)
 
 
 def _reporter() -> Any:

@@ -2,34 +2,91 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from rtmlops_lib.cli.lazy import subcommands
 from rtmlops_lib.cli.options import (
-    ClientOption,
     JsonOption,
     TopicPrefixOption,
-    chosen_specs,
+    chosen_spec,
     load_settings,
+    new_table,
+    output,
     print_json,
 )
 from rtmlops_lib.errors import CheckFailed, UsageError
-from rtmlops_lib.streams import (
-    JsonCodec,
-    builtin_specs,
-)
-from rtmlops_lib.transport.reader import read_topic
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Look at streams and their specs.", no_args_is_help=True)
+app = subcommands("Draft, show and check specs; look into their topics.")
 
 StreamArgument = Annotated[
     str, typer.Argument(help="A built-in stream's name or a spec's YAML file.")
 ]
+
+
+@app.command()
+def init(
+    topic: Annotated[
+        str, typer.Option(help="The topic whose newest records are the samples.")
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the stream and of its table. Default: the topic's, with _ "
+            "for what no table name may have."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the YAML file here. Default: print it."),
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, help="Newest records to read.")
+    ] = 1_000,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the file where it exists.")
+    ] = False,
+) -> None:
+    """Draft a spec from the newest records of a topic, for you to complete.
+
+    Types, time and key are guessed from the samples; units and bounds are yours to
+    add: what lies outside the bounds becomes a dead letter.
+    """
+    from rtmlops_lib.streams import infer_spec
+    from rtmlops_lib.transport.reader import read_topic
+
+    if out is not None and out.exists() and not force:
+        raise UsageError(
+            f"--out {out} exists", remedy="give another name, or --force to replace it"
+        )
+    settings = load_settings()
+    stream = re.sub(r"[^a-z0-9]+", "_", topic.lower()).strip("_") if not name else name
+    values = [
+        value
+        for raw in read_topic(settings, topic, newest=count)
+        for value in raw.values
+        if value is not None
+    ]
+    text = infer_spec(stream, topic, values[-count:]).to_yaml()
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {out}: {error.strerror or error}",
+            remedy="choose a folder that exists and that you may write to",
+        ) from error
+    typer.echo(
+        f"wrote {out}, drafted from {len(values)} records; look it through, then run "
+        f"'rtmlops stream validate {out}'"
+    )
 
 
 @app.command()
@@ -41,20 +98,22 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a stream's spec as YAML, or list the built-in streams."""
+    from rtmlops_lib.streams import builtin_specs
+
     if stream is None:
         specs = builtin_specs().values()
         if as_json:
             print_json([spec.model_dump(mode="json") for spec in specs])
             return
-        table = Table("stream", "topic", "table", "identity", "fields", box=None)
+        table = new_table("stream", "topic", "table", "identity", "fields")
         for spec in specs:
             fields = ", ".join(spec.fields)
             table.add_row(
                 spec.name, spec.topic, spec.table, ", ".join(spec.identity), fields
             )
-        Console().print(table)
+        output().print(table)
         return
-    (spec,) = chosen_specs([stream], load_settings())
+    spec = chosen_spec(stream, load_settings())
     if as_json:
         print_json(spec.model_dump(mode="json"))
     else:
@@ -68,12 +127,14 @@ def validate(
         int, typer.Option("--count", "-n", min=1, help="Newest records to read.")
     ] = 1_000,
     topic_prefix: TopicPrefixOption = None,
-    client: ClientOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decode the newest records of the topic; exit 1 where one is no event."""
-    settings = load_settings(topic_prefix=topic_prefix, kafka_client=client)
-    (spec,) = chosen_specs([stream], settings)
+    from rtmlops_lib.streams import JsonCodec
+    from rtmlops_lib.transport.reader import read_topic
+
+    settings = load_settings(topic_prefix=topic_prefix)
+    spec = chosen_spec(stream, settings)
     codec = JsonCodec(spec)
     valid = 0
     reasons: dict[str, int] = {}
@@ -113,11 +174,12 @@ def tail(
         bool, typer.Option("--follow", "-f", help="Go on until interrupted.")
     ] = False,
     topic_prefix: TopicPrefixOption = None,
-    client: ClientOption = None,
 ) -> None:
     """Print records as they lie in the topic: partition, offset, key, value."""
-    settings = load_settings(topic_prefix=topic_prefix, kafka_client=client)
-    (spec,) = chosen_specs([stream], settings)
+    from rtmlops_lib.transport.reader import read_topic
+
+    settings = load_settings(topic_prefix=topic_prefix)
+    spec = chosen_spec(stream, settings)
     for raw in read_topic(settings, spec.topic, newest=count, follow=follow):
         for offset, key, value in zip(raw.offsets, raw.keys, raw.values, strict=True):
             typer.echo(f"{raw.partition}\t{offset}\t{_text(key)}\t{_text(value)}")

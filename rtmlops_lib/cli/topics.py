@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import typer
-from rich.console import Console
-from rich.table import Table
-
+from rtmlops_lib.cli.lazy import subcommands
 from rtmlops_lib.cli.options import (
     JsonOption,
     StreamsOption,
     TopicPrefixOption,
     chosen_specs,
     load_settings,
+    new_table,
+    output,
     print_json,
 )
-from rtmlops_lib.transport.factory import open_admin
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True, help="Create the streams' topics, list what there is."
-)
+app = subcommands("Create the streams' topics, list what there is.")
 
 
 @app.command()
@@ -30,6 +26,8 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Create the topics of streams and their dead-letter topics where missing."""
+    from rtmlops_lib.transport.factory import open_admin
+
     settings = load_settings(topic_prefix=topic_prefix)
     specs = chosen_specs(stream, settings)
     with open_admin(settings) as admin:
@@ -37,17 +35,18 @@ def create(
     if as_json:
         print_json({"created": created})
         return
-    console = Console()
     for name in created:
-        console.print(f"created {name}", highlight=False)
+        output().print(f"created {name}")
     if not created:
         names = ", ".join(spec.topic for spec in specs)
-        console.print(f"all there: {names}", highlight=False)
+        output().print(f"all there: {names}")
 
 
 @app.command(name="list")
 def list_(as_json: JsonOption = False) -> None:
     """List all topics with their partitions, records and largest message."""
+    from rtmlops_lib.transport.factory import open_admin
+
     settings = load_settings()
     with open_admin(settings) as admin:
         described = admin.describe()
@@ -69,9 +68,8 @@ def list_(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table("topic", box=None, pad_edge=False)
-    for heading in ("partitions", "replicas", "records", "largest message"):
-        table.add_column(heading, justify="right")
+    numbers = ("partitions", "replicas", "records", "largest message")
+    table = new_table("topic", *numbers, numbers=numbers)
     for row in rows:
         table.add_row(
             str(row["topic"]),
@@ -80,4 +78,4 @@ def list_(as_json: JsonOption = False) -> None:
             f"{row['records']:,}",
             f"{row['max_message_bytes']:,} B",
         )
-    Console().print(table)
+    output().print(table)
