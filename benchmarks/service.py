@@ -13,6 +13,7 @@ from rtmlops_lib.metrics import ServiceMetrics
 from rtmlops_lib.services.health import Health
 from rtmlops_lib.services.letters import DeadLetters
 from rtmlops_lib.services.loop import ConsumeLoop, LoopOptions
+from rtmlops_lib.services.process import SWITCH_SECONDS
 from rtmlops_lib.services.storage import StorageHandler
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.factory import open_store
@@ -47,6 +48,7 @@ class Timed:
 
 def main() -> None:
     configure_logging("WARNING")
+    sys.setswitchinterval(SWITCH_SECONDS)
     client, bootstrap, topic, url, schema, group = sys.argv[1:]
     settings = Settings(
         kafka_bootstrap_servers=bootstrap,

@@ -88,7 +88,9 @@ class Session:
 
     def copy_in(self, query: Query, data: bytes) -> None:
         """Run a ``COPY … FROM STDIN`` with ``data``."""
-        self._cursor.copy_expert(query, io.BytesIO(data), 1 << 16)
+        # In one piece: after each, this thread would wait for the interpreter's lock,
+        # which the consume loop's thread holds most of the time.
+        self._cursor.copy_expert(query, io.BytesIO(data), max(1, len(data)))
 
     def commit(self, last: Query = "", values: Any = None) -> bool:
         """Run ``last`` and COMMIT in one round trip; False when it was undone."""
