@@ -1,9 +1,9 @@
 """From bytes to parsed events: structs where their fields are known, else dicts.
 
 A struct with a slot for each field decodes twice as fast as a dict, but has no
-place for a field it does not know. So the parser reads a batch into structs, and on
-the first unknown field reads it again into dicts, and learns the field's name for
-the next batches. Both give the same events.
+place for a field it does not know. So the parser reads a batch into structs, learns
+the names of the first event that has unknown ones, and begins again; events of ever
+other shapes are read into dicts. Both give the same events.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _MAX_LEARNED = 8
 # What a struct takes for a field's name; a few odd names must not end the fast way.
 _LEARNABLE = re.compile(r"[A-Za-z0-9_.: -]{1,64}")
 _MAX_SETBACKS = 32
+# A batch of more shapes than this is read into dicts.
+_MAX_RESTARTS = 3
 # Sorted, so that the text of the same attributes is the same whichever way they came.
 _encode_lines = msgspec.json.Encoder(order="sorted").encode_lines
 _encode_flat_lines = msgspec.json.Encoder().encode_lines
@@ -144,16 +146,20 @@ class EventParser:
         values: list[Any] = list(records.values)
         for row in broken:
             values[row] = b"{}"
-        events = None
-        if self._shape is not None:
+        for _ in range(_MAX_RESTARTS):
+            if self._shape is None:
+                break
             events = self._parse_structs(self._shape, values, broken)
-        if events is None:
-            events = self._parse_dicts(values, broken)
-        return events
+            if isinstance(events, Events):
+                return events
+            if not self._learn([decode_json(values[events])]):
+                break
+        return self._parse_dicts(values, broken)
 
     def _parse_structs(
         self, shape: _Shape, values: list[bytes], broken: Broken
-    ) -> Events | None:
+    ) -> Events | int:
+        """Return the events, or the row of one that has a field without a slot."""
         faults: Broken = {}
         parsed: list[Any] = []
         # `extend` keeps what came before an error, and the iterator goes on behind
@@ -165,8 +171,8 @@ class EventParser:
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 row = len(parsed)
                 fault = _fault_of(row, values[row])
-                if fault is None:  # an object, with a field that has no slot
-                    return None
+                if fault is None:
+                    return row
                 faults[row] = fault
                 parsed.append(None)
             else:
@@ -195,21 +201,23 @@ class EventParser:
                     broken.setdefault(row, _no_object(row, value))
         _check_nul(values, broken)
         rows, events = _unbroken(parsed, broken)
-        self._learn(events)
+        if self._shape is not None and not self._learn(events):
+            self._setbacks += 1
+            if self._setbacks >= _MAX_SETBACKS:
+                self._shape = None
         return _Dicts(rows, events)
 
-    def _learn(self, events: list[dict[str, Any]]) -> None:
+    def _learn(self, events: list[dict[str, Any]]) -> bool:
+        """Give the struct slots for unknown fields; return whether it has new ones."""
         if self._shape is None:
-            return
+            return False
         names: set[str] = set().union(self._shape.unknown, *events)
         unknown = names.difference(self._known)
         unknown = set(filter(_LEARNABLE.fullmatch, unknown))
-        if len(self._shape.unknown) < len(unknown) <= _MAX_LEARNED:
-            self._shape = _Shape(self._known, tuple(sorted(unknown)))
-            return
-        self._setbacks += 1
-        if self._setbacks >= _MAX_SETBACKS:
-            self._shape = None
+        if not len(self._shape.unknown) < len(unknown) <= _MAX_LEARNED:
+            return False
+        self._shape = _Shape(self._known, tuple(sorted(unknown)))
+        return True
 
 
 def _fault_of(row: int, value: bytes) -> Reject | None:
