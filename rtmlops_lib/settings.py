@@ -164,6 +164,11 @@ class Settings(BaseModel):
         home = find_home(start, environ)
         # An empty RTMLOPS_ENV_FILE means: read no .env (make test, make book).
         env_file = environ.get("RTMLOPS_ENV_FILE", str(start / ".env"))
+        if environ.get("RTMLOPS_ENV_FILE") and not Path(env_file).is_file():
+            raise UsageError(
+                f"RTMLOPS_ENV_FILE names {env_file}, which is no file",
+                remedy="correct or unset it; set to nothing, no file is read",
+            )
         layers: list[tuple[str, Mapping[str, str]]] = [
             (str(home / "env"), parse_env_file(home / "env")),
             (env_file, parse_env_file(Path(env_file)) if env_file else {}),
@@ -227,7 +232,14 @@ def parse_env_file(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     values = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}",
+            remedy="make it a readable UTF-8 file of NAME=value lines",
+        ) from error
+    for line in text.splitlines():
         match = re.match(r"\s*(?:export\s+)?([A-Za-z_][\w.]*)\s*=\s*(.*?)\s*$", line)
         if match and not line.lstrip().startswith("#"):
             value = match[2]
@@ -250,9 +262,10 @@ def _fields_of(layer: Mapping[str, str], source: str) -> dict[str, Any]:
             continue
         field = name.removeprefix(PREFIX).lower()
         if field not in Settings.model_fields or field in ("home", "kafka_extra"):
-            known = [PREFIX + f.upper() for f in Settings.model_fields]
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "unset it"
+            # Without what all names share, or every name would be close.
+            known = [f for f in Settings.model_fields if f != "kafka_extra"]
+            close = difflib.get_close_matches(field, known, n=1)
+            hint = f"did you mean {PREFIX}{close[0].upper()}?" if close else "unset it"
             raise UsageError(f"unknown setting {name} (from {source})", remedy=hint)
         fields[field] = value
     if extra:
@@ -267,13 +280,25 @@ def _mask_url(value: str) -> str:
 
 
 def _mask_credentials(value: str) -> str:
-    if "://" not in value or "@" not in value:
+    if "://" not in value:
         return value
-    parts = urlsplit(value)
-    if parts.password is None:
+    try:
+        parts = urlsplit(value)
+        password = parts.password
+    except ValueError:  # a broken URL may hold a password anywhere
+        return "********"
+    # libpq takes the password as a parameter, too.
+    query = re.sub(
+        r"(?i)(^|&)([^=&]*(?:password|secret|token)[^=&]*)=[^&]*",
+        r"\1\2=********",
+        parts.query,
+    )
+    if password is not None:
+        user, host = parts.username or "", parts.netloc.rpartition("@")[2]
+        parts = parts._replace(netloc=f"{user}:********@{host}")
+    elif query == parts.query:
         return value
-    user, host = parts.username or "", parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:********@{host}"))
+    return urlunsplit(parts._replace(query=query))
 
 
 def _mask_extra(key: str, value: str) -> str:

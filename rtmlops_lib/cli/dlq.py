@@ -164,8 +164,18 @@ def _letters(
     from rtmlops_lib.store.factory import open_store
     from rtmlops_lib.transport.admin import DLQ_SUFFIX
     from rtmlops_lib.transport.dlq_reader import read_dead_letters
+    from rtmlops_lib.transport.factory import open_admin
 
     spec = chosen_spec(stream, settings)
+    with open_admin(settings) as admin:
+        there = admin.topic_ids([spec.topic, spec.topic + DLQ_SUFFIX])
+    if not there:
+        raise UsageError(
+            f"there is no topic {spec.topic!r}",
+            remedy="'rtmlops topics list' shows all; is --topic-prefix right?",
+        )
+    if spec.topic + DLQ_SUFFIX not in there:
+        return []  # it is made for the first letter
     found = [
         letter
         for letter in read_dead_letters(settings, spec.topic + DLQ_SUFFIX)

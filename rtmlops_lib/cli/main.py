@@ -144,7 +144,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        result = app(standalone_mode=False)
+        result = app(standalone_mode=False, prog_name="rtmlops")
         # Here, not at the interpreter's end, where nobody can answer a broken pipe.
         sys.stdout.flush()
         return result if isinstance(result, int) else 0

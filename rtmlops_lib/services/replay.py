@@ -69,7 +69,10 @@ def read_repairs(path: Path) -> dict[str, bytes]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+        raise UsageError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}",
+            remedy="give the output of 'rtmlops dlq list --json', values repaired",
+        ) from error
     try:
         entries = (
             json.loads(text)

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rtmlops_lib.errors import SpecError
 
@@ -187,9 +194,15 @@ class StreamSpec(_Frozen):
         """Build a spec from plain data; ``source`` names it in errors."""
         try:
             return cls.model_validate(raw)
-        except ValueError as error:
+        except ValidationError as error:
+            faults = (
+                ".".join(map(str, fault["loc"]))
+                + ": " * bool(fault["loc"])
+                + fault["msg"].removeprefix("Value error, ")
+                for fault in error.errors()
+            )
             raise SpecError(
-                f"{source} is no valid stream: {error}",
+                f"{source} is no valid stream: {'; '.join(faults)}",
                 remedy="compare it with 'rtmlops stream show datacenter'",
             ) from error
 
@@ -200,9 +213,15 @@ class StreamSpec(_Frozen):
         try:
             raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SpecError(f"cannot read {path}: {error}") from error
+            raise SpecError(
+                f"cannot read {path}: {getattr(error, 'strerror', None) or error}",
+                remedy="a spec is a YAML file such as 'rtmlops stream show datacenter'",
+            ) from error
         if not isinstance(raw, dict):
-            raise SpecError(f"{path} holds no mapping")
+            raise SpecError(
+                f"{path} holds no mapping",
+                remedy="a spec is a YAML file such as 'rtmlops stream show datacenter'",
+            )
         return cls.from_dict(raw, source=str(path))
 
     def evolve(self, **changes: Any) -> StreamSpec:

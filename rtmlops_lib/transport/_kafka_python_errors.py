@@ -40,7 +40,9 @@ _NOISY = (
 def translation(error: BaseException, settings: Settings) -> RtmlopsError:
     """Return the error of ours that says the same."""
     where = security_summary(settings)
-    text = f"{type(error).__name__}: {error}"
+    name = type(error).__name__
+    # kafka-python's own errors begin with their names already.
+    text = f"{name}: {str(error).removeprefix(f'{name}: ')}"
     if isinstance(error, errors.FencedInstanceIdError):
         return MemberFenced(
             "another member uses this one's group instance id",
@@ -70,7 +72,8 @@ def translation(error: BaseException, settings: Settings) -> RtmlopsError:
         return UsageError(f"kafka-python refuses its settings ({error})")
     return TransportUnavailable(
         f"Kafka at {where} does not answer ({text})",
-        remedy="check that it runs: 'rtmlops status', 'rtmlops doctor'",
+        remedy="check that it runs ('rtmlops doctor') and is where "
+        "RTMLOPS_KAFKA_BOOTSTRAP_SERVERS says ('rtmlops config')",
     )
 
 

@@ -74,15 +74,36 @@ def fault_of(error: psycopg2.Error) -> Fault:
 
 def translate(error: psycopg2.Error) -> RtmlopsError:
     """Return our error for one of the driver's that concerns no single row."""
-    text = " ".join(str(error).split()) or type(error).__name__
     code = error.pgcode
+    # The first line says it; the rest repeats our statement.
+    said = (error.diag.message_primary if code else None) or str(error)
+    text = " ".join(said.split()) or type(error).__name__
     if fault_of(error) in (Fault.TRANSIENT, Fault.MEMORY):
+        if code is None:
+            return StoreUnavailable(
+                f"the database does not answer: {text}",
+                remedy="check that it runs ('rtmlops doctor') and is where "
+                "RTMLOPS_DATABASE_URL says ('rtmlops config')",
+            )
         return StoreUnavailable(
-            f"the database did not finish: {text}" + (f" ({code})" if code else ""),
+            f"the database did not finish: {text} ({code})",
             remedy="see 'rtmlops doctor'; the call may be repeated",
         )
-    remedy = _REMEDIES.get(code or "28") or _REMEDIES.get((code or "28")[:2])
     return ConfigurationFault(
         f"the database refuses: {text}" + (f" ({code})" if code else ""),
-        remedy=remedy or "correct the database or the settings",
+        remedy=_remedy(code, text),
+    )
+
+
+def _remedy(code: str | None, text: str) -> str:
+    if code is None:
+        if "database" in text and "does not exist" in text:
+            return _REMEDIES["3D"]
+        if "invalid" in text:
+            return "write RTMLOPS_DATABASE_URL as postgresql://user:password@host:5432/name"
+        return _REMEDIES["28"]
+    return (
+        _REMEDIES.get(code)
+        or _REMEDIES.get(code[:2])
+        or "correct the database or the settings"
     )
