@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from streams_samples import raw_records
 
 from rtmlops_lib.streams import (
     Decoded,
@@ -14,6 +13,7 @@ from rtmlops_lib.streams import (
     StreamSpec,
     builtin_specs,
 )
+from tests.unit.streams.streams_samples import raw_records
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streams_samples import EVENT, SENT_MS, raw_records
 
 from rtmlops_lib.streams import (
     ColumnBatch,
@@ -20,6 +19,7 @@ from rtmlops_lib.streams import (
     StreamSpec,
     builtin_specs,
 )
+from tests.unit.streams.streams_samples import EVENT, SENT_MS, raw_records
 
 DATACENTER = builtin_specs()["datacenter"]
 numbers = st.integers() | st.floats() | st.integers(-5, 120)

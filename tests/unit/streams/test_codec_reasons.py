@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from streams_samples import EVENT, SENT_MS, event_bytes, raw_records
 
 from rtmlops_lib.streams import JsonCodec, Reason
+from tests.unit.streams.streams_samples import EVENT, SENT_MS, event_bytes, raw_records
 
 
 def with_text(field: str, text: str) -> bytes:

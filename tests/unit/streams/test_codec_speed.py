@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from streams_samples import event_bytes, raw_records
 
 from rtmlops_lib.streams import JsonCodec, builtin_specs, duplicate_rows
+from tests.unit.streams.streams_samples import event_bytes, raw_records
 
 COUNT = 5_000
 SHAPES: dict[str, dict[str, Any]] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streams_samples import event_bytes, raw_records
 
 from rtmlops_lib.streams import (
     ColumnBatch,
@@ -15,6 +14,7 @@ from rtmlops_lib.streams import (
     same_attributes,
     same_content,
 )
+from tests.unit.streams.streams_samples import event_bytes, raw_records
 
 CODEC = JsonCodec(builtin_specs()["datacenter"])
 

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from streams_samples import EVENT, event_bytes, raw_records
 
 from rtmlops_lib.errors import SpecError
 from rtmlops_lib.streams import JsonCodec, StreamSpec, infer_spec
+from tests.unit.streams.streams_samples import EVENT, event_bytes, raw_records
 
 
 def infer(*events: dict[str, Any]) -> StreamSpec:
