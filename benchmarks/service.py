@@ -12,7 +12,8 @@ from rtmlops_lib.logs import configure_logging
 from rtmlops_lib.metrics import ServiceMetrics
 from rtmlops_lib.services.health import Health
 from rtmlops_lib.services.letters import DeadLetters
-from rtmlops_lib.services.loop import ConsumeLoop, LoopOptions
+from rtmlops_lib.services.loop import ConsumeLoop
+from rtmlops_lib.services.loop_options import LoopOptions
 from rtmlops_lib.services.process import SWITCH_SECONDS
 from rtmlops_lib.services.storage import StorageHandler
 from rtmlops_lib.settings import Settings

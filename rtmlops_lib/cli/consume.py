@@ -68,7 +68,7 @@ def storage(
     ] = None,
 ) -> int:
     """Store every event of the streams as one row, exactly once."""
-    from rtmlops_lib.services.loop import LoopOptions
+    from rtmlops_lib.services.loop_options import LoopOptions
     from rtmlops_lib.services.process import run_storage
 
     if store != "postgres":

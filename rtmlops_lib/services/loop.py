@@ -10,18 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from rtmlops_lib.errors import ConfigurationFault, DependencyUnavailable
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.metrics import ServiceMetrics
 from rtmlops_lib.services.backoff import CONFIGURATION_RETRY_SECONDS, Backoff
+from rtmlops_lib.services.cadence import Cadence
 from rtmlops_lib.services.handler import Handler, LetterSink
 from rtmlops_lib.services.health import Health
 from rtmlops_lib.services.idle import IdleClock, IdleVerdict
 from rtmlops_lib.services.intake import Chunk, Intake
-from rtmlops_lib.services.ownership import Ownership, Start
+from rtmlops_lib.services.loop_options import LoopOptions
+from rtmlops_lib.services.ownership import Ownership
 from rtmlops_lib.services.report import Report, offset_part, partition_names
 from rtmlops_lib.services.tasks import ClaimTask, WriteTask
 from rtmlops_lib.services.writer import Outcome, Writer
@@ -29,7 +30,7 @@ from rtmlops_lib.store import Claim, Store, Written
 from rtmlops_lib.streams import JsonCodec, StreamSpec, TopicPartition
 from rtmlops_lib.transport import EventConsumer, Polled, TransportUnavailable
 
-__all__ = ["ConsumeLoop", "LoopOptions"]
+__all__ = ["ConsumeLoop"]
 
 log = get_logger(__name__)
 
@@ -44,32 +45,6 @@ BUSY_POLL_SECONDS = 0.01
 KAFKA_BACKOFF_CAP_SECONDS = 2.0
 # SIGTERM must be answered within 10 s: 7 for the database, the rest for Kafka.
 LAST_WRITE_SECONDS = 7.0
-
-
-@dataclass(frozen=True, slots=True)
-class LoopOptions:
-    """How a loop behaves, beside what it consumes.
-
-    Parameters
-    ----------
-    batch_max_rows, batch_max_seconds : int, float
-        A write is due at so many records, or when the oldest is so old.
-    write_deadline_seconds : float
-        Bound on each database call.
-    start : {"earliest", "latest"} or datetime
-        Where a group begins that has never read the topic.
-    until_idle : float, optional
-        Stop after so many seconds with nothing left to read.
-    max_wait : float
-        With ``until_idle``: give up after so many seconds without progress.
-    """
-
-    batch_max_rows: int = 5_000
-    batch_max_seconds: float = 0.1
-    write_deadline_seconds: float = 10.0
-    start: Start = "earliest"
-    until_idle: float | None = None
-    max_wait: float = 120.0
 
 
 class ConsumeLoop:
@@ -129,7 +104,7 @@ class ConsumeLoop:
         self._writer = Writer(store, deadline_seconds=options.write_deadline_seconds)
         self._kafka_backoff = Backoff(cap=KAFKA_BACKOFF_CAP_SECONDS)
         self._to_commit: dict[TopicPartition, int] = {}
-        self._due: dict[str, float] = {}
+        self._cadence = Cadence()
         self._settled = False
         self._holding = False
         self._progress = False
@@ -217,7 +192,7 @@ class ConsumeLoop:
                 self._writer.pump()
         unwritten = self._writer.busy or self._intake.count > 0
         if self._consumer is not None and not unwritten:
-            self._due.pop("commit", None)
+            self._cadence.now("commit")
             self._commit_to_kafka(self._consumer)
         if gave_up is None and not unwritten:
             return 0
@@ -313,7 +288,7 @@ class ConsumeLoop:
                 f"run 'rtmlops offsets reset --group {self._group} --to latest'",
             ),
         )
-        self._due["claim"] = time.monotonic() + CONFIGURATION_RETRY_SECONDS
+        self._cadence.postpone("claim", CONFIGURATION_RETRY_SECONDS)
 
     # -- records ------------------------------------------------------------------
 
@@ -354,7 +329,7 @@ class ConsumeLoop:
         self._writer.pump()
         if self._writer.busy or self._writer.resting:
             return
-        if self._owned.unclaimed and self._every("claim", 0.2):
+        if self._owned.unclaimed and self._cadence.due("claim", 0.2):
             claim = self._owned.claim_task(consumer)
             if claim is not None:
                 self._writer.start(claim)
@@ -435,23 +410,16 @@ class ConsumeLoop:
 
     # -- housekeeping -------------------------------------------------------------
 
-    def _every(self, name: str, seconds: float) -> bool:
-        now = time.monotonic()
-        if now < self._due.get(name, 0.0):
-            return False
-        self._due[name] = now + seconds
-        return True
-
     def _check_topics(self, consumer: EventConsumer) -> None:
         """Notice a topic that was deleted and made anew, or is gone."""
-        if self._owned.claimed and self._every("topics", TOPIC_CHECK_SECONDS):
+        if self._owned.claimed and self._cadence.due("topics", TOPIC_CHECK_SECONDS):
             stale = self._owned.recreated(consumer.topic_ids())
             if stale:
                 log.warning("topic_recreated", partitions=partition_names(stale))
                 self._reclaim(consumer, stale)
 
     def _commit_to_kafka(self, consumer: EventConsumer) -> None:
-        if self._to_commit and self._every("commit", KAFKA_COMMIT_SECONDS):
+        if self._to_commit and self._cadence.due("commit", KAFKA_COMMIT_SECONDS):
             offsets, self._to_commit = self._to_commit, {}
             try:
                 consumer.commit(offsets)
@@ -461,7 +429,7 @@ class ConsumeLoop:
 
     def _report_lag(self, consumer: EventConsumer) -> None:
         claimed = self._owned.claimed
-        if not claimed or not self._every("lag", LAG_SECONDS):
+        if not claimed or not self._cadence.due("lag", LAG_SECONDS):
             return
         ends = consumer.end_offsets([owned.tp for owned in claimed])
         self._report.lag(claimed, ends)

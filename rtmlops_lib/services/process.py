@@ -10,7 +10,7 @@ from types import FrameType
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.metrics import ServiceMetrics
 from rtmlops_lib.services.health import Health, HealthServer
-from rtmlops_lib.services.loop import LoopOptions
+from rtmlops_lib.services.loop_options import LoopOptions
 from rtmlops_lib.services.maintenance import Maintenance
 from rtmlops_lib.services.storage import storage_loop
 from rtmlops_lib.settings import Settings
