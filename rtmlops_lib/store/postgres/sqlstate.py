@@ -36,8 +36,8 @@ _REFUSED_LOGIN = re.compile(
 _REMEDIES = {
     "28": "check user and password in RTMLOPS_DATABASE_URL",
     "3D": "create the database, or correct RTMLOPS_DATABASE_URL",
-    "3F": "run 'rtmlops db migrate'",
-    "42P01": "run 'rtmlops db migrate'",
+    "3F": "run 'rtmlops db migrate', with the same --stream and --schema",
+    "42P01": "run 'rtmlops db migrate', with the same --stream and --schema",
     "42703": "run 'rtmlops db migrate'; the table lacks a column of the stream",
     "42501": "grant the user rights on the schema and its tables",
 }
