@@ -33,9 +33,7 @@ class ServiceMetrics:
     3.0
     """
 
-    def __init__(
-        self, service: str, registry: CollectorRegistry | None = None
-    ) -> None:
+    def __init__(self, service: str, registry: CollectorRegistry | None = None) -> None:
         self.service = service
         self.registry = CollectorRegistry() if registry is None else registry
         by_stream = ["service", "stream"]
@@ -82,7 +80,9 @@ class ServiceMetrics:
         self.position = gauge(
             "rtmlops_consumer_position", "Next offset to be stored.", by_partition
         )
-        self.ready = gauge("rtmlops_ready", "1 while the service is ready.", ["service"])
+        self.ready = gauge(
+            "rtmlops_ready", "1 while the service is ready.", ["service"]
+        )
         self.batch_seconds = Histogram(
             "rtmlops_batch_seconds",
             "Time from first record in hand to commit.",

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 from booklib.paths import Layout  # noqa: E402
+
 from tests.book.small_book import FIXTURE, small_book  # noqa: E402
 
 

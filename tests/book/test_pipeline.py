@@ -20,6 +20,7 @@ from booklib.leaks import find_leaks, machine_traces
 from booklib.paths import ROOT, Layout
 from booklib.render import RenderFailed, prepare_pages, render
 from booklib.stack import clean_environment
+
 from tests.book.small_book import small_book
 
 pytestmark = [pytest.mark.book, pytest.mark.slow]

@@ -15,7 +15,14 @@ from booklib.system import System
 __all__ = ["generated_files", "stale_files", "table_of_contents", "write_files"]
 
 _BEFORE = ["how_to_use", "architecture"]
-_AFTER = ["operations", "glossary", "troubleshooting", "references", "status", "changelog"]
+_AFTER = [
+    "operations",
+    "glossary",
+    "troubleshooting",
+    "references",
+    "status",
+    "changelog",
+]
 
 
 def generated_files(layout: Layout) -> dict[Path, str]:

@@ -76,9 +76,7 @@ def batch_of(rows: list[dict]) -> ColumnBatch:
         nulls={n: np.array(m) for n, m in nulls.items() if any(m)},
         partition=column("partition", np.int32, 0),
         offset=column("offset", np.int64, 0),
-        attributes=(
-            text("attributes") if any(r["attributes"] for r in rows) else None
-        ),
+        attributes=(text("attributes") if any(r["attributes"] for r in rows) else None),
     )
 
 

@@ -22,7 +22,8 @@ TABLE = {
 
 
 @pytest.mark.parametrize(
-    ("code", "fault"), [(code, fault) for fault, codes in TABLE.items() for code in codes]
+    ("code", "fault"),
+    [(code, fault) for fault, codes in TABLE.items() for code in codes],
 )
 def test_every_code_has_one_meaning(code: str | None, fault: Fault) -> None:
     assert classify(code) is fault
