@@ -29,6 +29,8 @@ ALIASES = {
 EXTRA_KAFKA = "RTMLOPS_KAFKA_EXTRA__"
 # Read before any settings exist: where the layers themselves lie.
 _BOOTSTRAP = {"RTMLOPS_ENV_FILE", "RTMLOPS_HOME"}
+# Where this library's tests find their servers; no setting.
+_TESTS = "RTMLOPS_TEST_"
 
 
 class KafkaSecurity(BaseModel):
@@ -255,7 +257,7 @@ def _fields_of(layer: Mapping[str, str], source: str) -> dict[str, Any]:
     named = {ALIASES[k]: v for k, v in layer.items() if k in ALIASES}
     named |= {k: v for k, v in layer.items() if k.startswith(PREFIX)}
     for name, value in named.items():
-        if name in _BOOTSTRAP:
+        if name in _BOOTSTRAP or name.startswith(_TESTS):
             continue
         if name.startswith(EXTRA_KAFKA):
             extra[name.removeprefix(EXTRA_KAFKA)] = value
