@@ -138,6 +138,9 @@ class ConsumeLoop:
                     self._start_over(fault)
                 except TransportUnavailable as fault:
                     self._report.fault("kafka", fault)
+                    # Asked again before the next turn may say that Kafka is back.
+                    for question in ("claim", "topics", "lag"):
+                        self._cadence.now(question)
                     self._stop.wait(self._kafka_backoff.next())
                 self._report.readiness(self._owned)
                 gave_up = self._idle_verdict()
@@ -177,9 +180,13 @@ class ConsumeLoop:
     def _finish(self, gave_up: str | None) -> int:
         """Write what is in hand, tell Kafka, leave; 0 when all of that worked."""
         deadline = time.monotonic() + LAST_WRITE_SECONDS
+        # Claims are of no use any more; what is in hand of claimed partitions is.
+        self._drop([owned.tp for owned in self._owned.unclaimed])
         self._writer.deadline_seconds = min(
             self._writer.deadline_seconds, LAST_WRITE_SECONDS
         )
+        # Where nothing was read yet, there is nothing to write and none to wait for.
+        self._drop([owned.tp for owned in self._owned.unclaimed])
         while (left := deadline - time.monotonic()) > 0:
             self._settle(self._consumer, timeout=left)
             if not self._writer.busy:
@@ -226,6 +233,8 @@ class ConsumeLoop:
             log.info("partitions_assigned", partitions=partition_names(polled.assigned))
             self._drop(self._owned.mine(polled.assigned))
             self._owned.add(polled.assigned)
+            # A partition that waits for a human shall not keep these waiting.
+            self._cadence.now("claim")
         outside = self._owned.mine(polled.out_of_range)
         if outside:
             log.warning("offset_out_of_range", partitions=partition_names(outside))
@@ -257,6 +266,8 @@ class ConsumeLoop:
         claims: Mapping[TopicPartition, Claim],
     ) -> None:
         mine = {o: t for o, t in task.wanted.items() if self._owned.holds(o)}
+        if not mine:
+            return
         ends = consumer.end_offsets([owned.tp for owned in mine])
         for owned, takeover in mine.items():
             tp, claim = owned.tp, claims[owned.tp]
@@ -294,10 +305,14 @@ class ConsumeLoop:
 
     def _take_in(self, polled: Polled) -> None:
         for raw in polled.records:
-            if self._owned.get(TopicPartition(raw.topic, raw.partition)) is None:
+            owned = self._owned.get(TopicPartition(raw.topic, raw.partition))
+            if owned is None:
                 continue  # dropped by what this very poll reported
             decoded = self._codecs[raw.topic].decode(raw)
             self._intake.add(Chunk(self._specs[raw.topic].name, raw, decoded))
+            # The poll names no position where a rebalance begins meanwhile; rows must
+            # never be written without a move that the store can refuse.
+            owned.position = max(owned.position, raw.offsets[-1] + 1)
         for tp, position in polled.positions.items():
             owned = self._owned.get(tp)
             if owned is not None and position > owned.position:

@@ -192,6 +192,27 @@ def test_a_broker_that_goes_away_is_waited_for(world: World) -> None:
     running.finish()
 
 
+def test_an_outage_of_the_broker_is_one_outage_and_no_flicker(world: World) -> None:
+    running = world.start()
+    eventually(lambda: running.health.ready)
+    world.broker.go_away()
+    eventually(lambda: not running.health.ready)
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        assert not running.health.ready
+        time.sleep(0.001)
+
+
+def test_a_stop_before_anything_was_read_waits_for_no_store(world: World) -> None:
+    store = MemoryStore(world.database)
+    store.misconfigured = True
+    running = world.start(store)
+    eventually(lambda: "no such table" in " ".join(running.health.reasons))
+    started = time.monotonic()
+    assert running.finish() == 0
+    assert time.monotonic() - started < 3
+
+
 def test_a_slow_store_pauses_and_loses_nothing(world: World) -> None:
     store = MemoryStore(world.database)
     running = world.start(store, batch_max_rows=10)
@@ -227,6 +248,16 @@ def test_a_stop_while_the_store_is_away_is_no_success(
     eventually(lambda: not running.health.ready)
     assert running.finish() == 3
     assert world.database.rows == {}
+
+
+def test_a_stop_before_anything_was_claimed_is_quick_and_a_success(
+    world: World,
+) -> None:
+    store = MemoryStore(world.database)
+    store.misconfigured = True
+    running = world.start(store)
+    eventually(lambda: "db migrate" in " ".join(running.health.reasons))
+    assert running.finish(timeout=2) == 0
 
 
 def test_a_fenced_member_ends(world: World) -> None:
