@@ -23,7 +23,7 @@ class Maintenance:
     Parameters
     ----------
     store : Store
-        Not shared with anybody; closed by ``close``.
+        Not shared with anybody; closed when the thread ends.
     specs : sequence of StreamSpec
     interval_seconds : float
     """
@@ -44,6 +44,12 @@ class Maintenance:
         self._thread.start()
 
     def _work(self) -> None:
+        try:
+            self._rounds()
+        finally:
+            self._store.close()
+
+    def _rounds(self) -> None:
         failing = False
         while not self._stop.wait(self._interval):
             try:
@@ -55,8 +61,8 @@ class Maintenance:
                 failing = True
 
     def close(self) -> None:
-        """Stop after the round under way, waiting one second for it."""
+        """Stop after the round under way, waiting at most one second for it."""
         self._stop.set()
         if self._thread.is_alive():
+            # Not closed from here: that would wait for the round, hours at worst.
             self._thread.join(1.0)
-        self._store.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 from rtmlops_lib.services.maintenance import Maintenance
 from rtmlops_lib.store import StoreUnavailable
 from rtmlops_lib.streams import builtin_specs
@@ -31,3 +34,34 @@ def test_runs_every_interval_and_outlives_faults() -> None:
     eventually(lambda: store.rounds >= 5)
     maintenance.close()
     assert store.closed
+
+
+class Endless(Counting):
+    """A round that holds the connection until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryDatabase())
+        self.connection = threading.Lock()
+        self.let_go = threading.Event()
+
+    def maintain(self, specs):
+        with self.connection:
+            self.rounds += 1
+            self.let_go.wait(20)
+        return {}
+
+    def close(self):
+        with self.connection:
+            self.closed = True
+
+
+def test_a_round_under_way_does_not_hold_up_the_end() -> None:
+    store = Endless()
+    maintenance = Maintenance(store, [], interval_seconds=0.01)
+    maintenance.start()
+    eventually(lambda: store.rounds == 1)
+    started = time.monotonic()
+    maintenance.close()
+    assert time.monotonic() - started < 5
+    store.let_go.set()
+    eventually(lambda: store.closed)
