@@ -42,7 +42,8 @@ def decode_records(
 
     # From here on, places count the records that are objects.
     faults = Faults()
-    time = read_time(spec.time, events.column(spec.time.field), timestamps, faults)
+    times = events.column(spec.time.field)
+    time = read_time(spec.time, times, timestamps, faults, spec.max_age_seconds)
     columns: dict[str, NDArray[Any]] = {}
     nulls: dict[str, NDArray[np.bool_]] = {}
     keys = {spec.partition_key, *spec.series_key, *spec.identity}

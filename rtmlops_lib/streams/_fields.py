@@ -87,7 +87,11 @@ def read_column(
 
 
 def read_time(
-    spec: TimeSpec, values: list[Any], timestamps: NDArray[np.int64], faults: Faults
+    spec: TimeSpec,
+    values: list[Any],
+    timestamps: NDArray[np.int64],
+    faults: Faults,
+    max_age_seconds: float | None,
 ) -> NDArray[np.int64]:
     """Return event times in microseconds, checked against their records' times."""
     epoch = spec.format is not TimeFormat.ISO8601
@@ -108,7 +112,7 @@ def read_time(
         times = _read_epochs(spec, values, faults)
     else:
         times = _read_iso(spec.field, values, faults)
-    _check_limits(spec, times, timestamps, faults)
+    _check_limits(spec, times, timestamps, faults, max_age_seconds)
     return times
 
 
@@ -117,6 +121,7 @@ def _check_limits(
     times: NDArray[np.int64],
     timestamps: NDArray[np.int64],
     faults: Faults,
+    max_age_seconds: float | None,
 ) -> None:
     lead = times - np.minimum(timestamps, _MAX_TIMESTAMP_MS) * 1_000
     known = timestamps >= 0
@@ -127,12 +132,12 @@ def _check_limits(
             f"record's timestamp, found {lead[row] / 1e6:.0f} s"
         )
         faults.add(row, Reason.FUTURE, detail)
-    if spec.max_age_seconds is None:
+    if max_age_seconds is None:
         return
-    early = known & (-lead > spec.max_age_seconds * 1e6)
+    early = known & (-lead > max_age_seconds * 1e6)
     for row in np.flatnonzero(early).tolist():
         detail = (
-            f"{spec.field}: expected at most {spec.max_age_seconds:g} s before the "
+            f"{spec.field}: expected at most {max_age_seconds:g} s before the "
             f"record's timestamp, found {-lead[row] / 1e6:.0f} s"
         )
         faults.add(row, Reason.TOO_OLD, detail)

@@ -118,7 +118,8 @@ class StreamSpec(_Frozen):
     partitions : int
         Partitions of the topic when we create it.
     retention_days : float, optional
-        Age beyond which rows are dropped; None keeps all.
+        Age beyond which rows are dropped, and events refused on arrival; None keeps
+        and takes all.
     max_key_bytes : int
         Longest accepted record key and identity string, in bytes.
 
@@ -265,6 +266,28 @@ class StreamSpec(_Frozen):
             default_flow_style=None,
             width=1_000,
         )
+
+    @cached_property
+    def max_age_seconds(self) -> float | None:
+        """How far an event's time may lie before its record's; None: any distance.
+
+        What retention would drop at once is not taken in.
+
+        Examples
+        --------
+        >>> from rtmlops_lib.streams import builtin_specs
+        >>> builtin_specs()["datacenter"].evolve(retention_days=2).max_age_seconds
+        172800.0
+        """
+        limits = [
+            seconds
+            for seconds in (
+                self.time.max_age_seconds,
+                self.retention_days and self.retention_days * 86_400.0,
+            )
+            if seconds is not None
+        ]
+        return min(limits, default=None)
 
     @cached_property
     def identity_fields(self) -> tuple[str, ...]:

@@ -160,6 +160,15 @@ def test_time_limits_follow_the_record_and_are_off_without_its_timestamp(
     ]
 
 
+def test_what_retention_would_drop_is_refused(decode, datacenter):
+    day_ms = 86_400_000
+    decoded = decode(
+        event_bytes(), event_bytes(), spec=datacenter.evolve(retention_days=2),
+        timestamps=[SENT_MS + day_ms, SENT_MS + 3 * day_ms],
+    )  # fmt: skip
+    assert [(r.index, r.reason) for r in decoded.rejects] == [(1, Reason.TOO_OLD)]
+
+
 def test_integers_are_strict_and_of_64_bits(every_type):
     spec = every_type.evolve(
         fields={
