@@ -193,7 +193,6 @@ class ConfluentConsumer(EventConsumer):
         """
         if not self._moved:
             return
-        self._moved = False
         at = confluent_kafka().TopicPartition
         placed = [
             at(*partition, offset)
@@ -205,6 +204,7 @@ class ConfluentConsumer(EventConsumer):
             waiting = [p for p in placed if (p.topic, p.partition) in self._paused]
             if waiting:
                 self._opened().pause(waiting)
+        self._moved = False
 
     def _take(self, messages: list[Any], polled: Polled) -> None:
         errors = list(map(self._error, messages))

@@ -182,7 +182,10 @@ class KafkaPythonConsumer(EventConsumer):
                 _LOG.debug("poll_failed", error=repr(error))
                 time.sleep(max(0.0, min(left, _SLICE_SECONDS)))
             except errors.KafkaError as error:
-                raise translation(error, self.settings) from error
+                # The position has moved over what was fetched: hand that over first.
+                if not fetched:
+                    raise translation(error, self.settings) from error
+                _LOG.debug("poll_failed", error=repr(error))
             if self._membership.drain(polled):
                 self._settle(polled)
             polled.records = [
