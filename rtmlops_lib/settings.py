@@ -180,6 +180,9 @@ class Settings(BaseModel):
         sources: dict[str, str] = {}
         for source, layer in layers:
             for name, value in _fields_of(layer, source).items():
+                if name == "kafka_extra":
+                    # Each of them is a setting of its own.
+                    value = values.get(name, {}) | value
                 values[name] = value
                 sources[name] = source
         for name, value in flags.items():
