@@ -129,6 +129,8 @@ def replay(
             done.refused[letter.letter_key] = f"replayed {former} times already"
         elif letter.truncated and letter.letter_key not in (repairs or {}):
             done.refused[letter.letter_key] = "only the head of its value was kept"
+        elif value is None and letter.key is None:
+            done.refused[letter.letter_key] = "it has neither key nor value"
         else:
             headers = [h for h in letter.headers if h[0] != "replay_count"]
             producer.send(
