@@ -1,7 +1,7 @@
 """The names of all metrics, in one place.
 
-Counters and gauges carry ``service`` and what else their help says; partitions'
-labels are removed when the partition leaves.
+Counters and gauges carry ``service`` and what else their help says; a partition's
+gauges are removed when it leaves, its counters stay: they tell what happened here.
 """
 
 from __future__ import annotations
@@ -71,11 +71,13 @@ class ServiceMetrics:
         )
         self.write_retries = counter(
             "rtmlops_write_retries_total",
-            "Writes repeated after a transient fault.",
+            "Calls to the store repeated after a fault.",
             ["service"],
         )
         self.lag = gauge(
-            "rtmlops_consumer_lag", "Records between position and end.", by_partition
+            "rtmlops_consumer_lag",
+            "Offsets from the stored one to the end.",
+            by_partition,
         )
         self.position = gauge(
             "rtmlops_consumer_position", "Next offset to be stored.", by_partition
