@@ -59,6 +59,11 @@ def test_stored_and_letters_are_what_was_sent(seed: int, faults: list[str]) -> N
             elif fault == "markers":
                 place = TopicPartition(SPEC.topic, rng.randrange(3))
                 world.broker.skip_offsets(place, rng.randrange(1, 4))
+            elif fault == "rewind":
+                place = TopicPartition(SPEC.topic, rng.randrange(3))
+                for running in world.running:
+                    if running.loop._consumer is not None:
+                        running.loop._consumer.rewind(place, 0)
             elif fault == "stop":
                 for store in stores:
                     store.failing = False

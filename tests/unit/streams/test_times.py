@@ -30,7 +30,8 @@ near_times = st.from_regex(
 
 def expected(text: str) -> int | None:
     """The microseconds by `fromisoformat`, in the forms that we accept."""
-    if not FORM.fullmatch(text):
+    # Some releases of the library take an offset of sixty minutes and more.
+    if not FORM.fullmatch(text) or re.search(r"[+-]\d\d:?[6-9]\d$", text):
         return None
     try:
         moment = datetime.fromisoformat(text.upper())
@@ -44,6 +45,7 @@ def expected(text: str) -> int | None:
 @example(["2024-02-29T00:00:00Z", "2100-02-29T00:00:00Z", "1900-02-28T23:59:59Z"])
 @example(["0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59.9999999-00:01"])
 @example(["0000-12-31T23:59:59-01:00", "2025-13-01T00:00:00Z", "x" * 20, ""])
+@example(["0001-01-01T00:00:00-0060", "2025-09-30T12:34:56+01:60"])
 @example(["x" * 40, "", "2025-09-30T12:34:56Z", "2025-09-30T12:34:5६Z"])
 @settings(max_examples=400, deadline=None)
 def test_parsing_agrees_with_the_standard_library(texts):
