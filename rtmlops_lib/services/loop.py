@@ -101,6 +101,7 @@ class ConsumeLoop:
         self._intake = Intake(
             max_rows=options.batch_max_rows, max_seconds=options.batch_max_seconds
         )
+        self._store = store
         self._writer = Writer(store, deadline_seconds=options.write_deadline_seconds)
         self._kafka_backoff = Backoff(cap=KAFKA_BACKOFF_CAP_SECONDS)
         self._to_commit: dict[TopicPartition, int] = {}
@@ -185,8 +186,6 @@ class ConsumeLoop:
         self._writer.deadline_seconds = min(
             self._writer.deadline_seconds, LAST_WRITE_SECONDS
         )
-        # Where nothing was read yet, there is nothing to write and none to wait for.
-        self._drop([owned.tp for owned in self._owned.unclaimed])
         while (left := deadline - time.monotonic()) > 0:
             self._settle(self._consumer, timeout=left)
             if not self._writer.busy:
@@ -364,10 +363,12 @@ class ConsumeLoop:
         }
         if not moves:
             return None
+        prepared = self._handler.prepare(chunks)
+        self._store.warm(prepared.batches)
         return WriteTask(
             group=self._group,
             chunks=chunks,
-            prepared=self._handler.prepare(chunks),
+            prepared=prepared,
             moves=moves,
             sink=self._sink,
             since=since,
