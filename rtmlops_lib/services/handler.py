@@ -4,37 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from rtmlops_lib.services.intake import Chunk
+from rtmlops_lib.services.prepared import Letter, Prepared
 from rtmlops_lib.store import TopicRef
-from rtmlops_lib.streams import ColumnBatch, RawRecords, Reason, TopicPartition
+from rtmlops_lib.streams import TopicPartition
 
-__all__ = ["Handler", "Letter", "LetterSink", "Prepared"]
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A record on its way to the dead letters, and why."""
-
-    stream: str
-    raw: RawRecords
-    index: int
-    reason: Reason
-    detail: str
-
-    @property
-    def tp(self) -> TopicPartition:
-        """The partition it came from."""
-        return TopicPartition(self.raw.topic, self.raw.partition)
-
-
-@dataclass(slots=True)
-class Prepared:
-    """What shall be written: rows, at most one batch a stream, and dead letters."""
-
-    batches: list[ColumnBatch] = field(default_factory=list)
-    letters: list[Letter] = field(default_factory=list)
+__all__ = ["Handler", "LetterSink"]
 
 
 class LetterSink(ABC):

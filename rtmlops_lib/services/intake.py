@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from rtmlops_lib.services.prepared import Prepared
 from rtmlops_lib.streams import ColumnBatch, Decoded, RawRecords, TopicPartition
 
 __all__ = ["Chunk", "Intake"]
@@ -34,6 +35,11 @@ class Intake:
         Records at which it is full.
     max_seconds : float
         Age of the oldest record at which a write is due.
+
+    Notes
+    -----
+    ``prepared`` keeps what was made of exactly these chunks ahead of time; any change
+    of the chunks forgets it.
     """
 
     def __init__(self, *, max_rows: int, max_seconds: float) -> None:
@@ -42,6 +48,7 @@ class Intake:
         self._clear()
 
     def _clear(self) -> None:
+        self.prepared: Prepared | None = None
         self.chunks: list[Chunk] = []
         self.count = 0
         self.since: float | None = None
@@ -53,6 +60,7 @@ class Intake:
 
     def add(self, chunk: Chunk) -> None:
         """Take a chunk in."""
+        self.prepared = None
         self.chunks.append(chunk)
         self.count += len(chunk.raw)
         self.touch()
@@ -72,6 +80,7 @@ class Intake:
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         """Forget what came from these partitions."""
+        self.prepared = None
         self.chunks = [chunk for chunk in self.chunks if chunk.tp not in partitions]
         self.count = sum(len(chunk.raw) for chunk in self.chunks)
 

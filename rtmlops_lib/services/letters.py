@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from rtmlops_lib.services.handler import Letter, LetterSink
+from rtmlops_lib.services.handler import LetterSink
+from rtmlops_lib.services.prepared import Letter
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store import TopicRef
 from rtmlops_lib.transport import EventProducer

@@ -23,6 +23,7 @@ from rtmlops_lib.services.idle import IdleClock, IdleVerdict
 from rtmlops_lib.services.intake import Chunk, Intake
 from rtmlops_lib.services.loop_options import LoopOptions
 from rtmlops_lib.services.ownership import Ownership
+from rtmlops_lib.services.prepared import Prepared
 from rtmlops_lib.services.report import Report, offset_part, partition_names
 from rtmlops_lib.services.tasks import ClaimTask, WriteTask
 from rtmlops_lib.services.writer import Outcome, Writer
@@ -327,6 +328,7 @@ class ConsumeLoop:
     def _wait_for_room(self, consumer: EventConsumer) -> None:
         """With a full batch in hand, let the writer finish before polling more."""
         if self._intake.room == 0 and self._writer.running and not self._holding:
+            self._prepared()
             self._settle(consumer, timeout=0.5)
             self._give_work(consumer)
         full = self._intake.room == 0
@@ -355,6 +357,7 @@ class ConsumeLoop:
                 self._writer.start(task)
 
     def _write_task(self) -> WriteTask | None:
+        prepared = self._prepared()
         chunks, since = self._intake.take()
         moves = {
             owned: owned.move_to(owned.position)
@@ -363,8 +366,6 @@ class ConsumeLoop:
         }
         if not moves:
             return None
-        prepared = self._handler.prepare(chunks)
-        self._store.warm(prepared.batches)
         return WriteTask(
             group=self._group,
             chunks=chunks,
@@ -373,6 +374,14 @@ class ConsumeLoop:
             sink=self._sink,
             since=since,
         )
+
+    def _prepared(self) -> Prepared:
+        """Return what shall be written of all that is in hand; made once."""
+        if self._intake.prepared is None:
+            prepared = self._handler.prepare(self._intake.chunks)
+            self._store.warm(prepared.batches)
+            self._intake.prepared = prepared
+        return self._intake.prepared
 
     def _settle(self, consumer: EventConsumer | None, timeout: float = 0.0) -> None:
         """Act on what the writer thread has finished, if it has."""

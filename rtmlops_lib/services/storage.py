@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rtmlops_lib.metrics import ServiceMetrics
-from rtmlops_lib.services.handler import Handler, Letter, Prepared
+from rtmlops_lib.services.handler import Handler
 from rtmlops_lib.services.health import Health
 from rtmlops_lib.services.intake import Chunk, batches_by_stream
 from rtmlops_lib.services.letters import DeadLetters
 from rtmlops_lib.services.loop import ConsumeLoop
 from rtmlops_lib.services.loop_options import LoopOptions
+from rtmlops_lib.services.prepared import Letter, Prepared
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.factory import open_store
 from rtmlops_lib.streams import StreamSpec

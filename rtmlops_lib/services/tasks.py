@@ -7,9 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rtmlops_lib.services.handler import Letter, LetterSink, Prepared
+from rtmlops_lib.services.handler import LetterSink
 from rtmlops_lib.services.intake import Chunk
 from rtmlops_lib.services.partition import OwnedPartition
+from rtmlops_lib.services.prepared import Letter, Prepared
 from rtmlops_lib.store import (
     Claim,
     Position,

@@ -168,6 +168,14 @@ class Store(ABC):
         dropped are skipped and written to ``alerts`` in the same transaction.
         """
 
+    def warm(self, batches: Sequence[ColumnBatch]) -> None:
+        """Do what a later ``write`` of these batches needs that is no I/O.
+
+        Called on the loop's thread while the writer's waits for the database; what
+        it finds out is kept in each batch's ``memo``. Does nothing by default.
+        """
+        return
+
     @abstractmethod
     def write(
         self,

@@ -59,6 +59,8 @@ class ColumnBatch:
         Unknown fields as JSON text, or None; None as a whole where no event had any.
     partition : ndarray of int32, offset : ndarray of int64, shape (n,)
         Where each event stood in Kafka.
+    memo : dict
+        What a store has made of this very batch; never copied to another.
     """
 
     spec: StreamSpec
@@ -68,6 +70,7 @@ class ColumnBatch:
     offset: NDArray[np.int64]
     attributes: NDArray[np.object_] | None = None
     nulls: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.time)
@@ -93,6 +96,7 @@ class ColumnBatch:
             offset=self.offset[rows],
             attributes=None if self.attributes is None else self.attributes[rows],
             nulls={name: mask[rows] for name, mask in self.nulls.items()},
+            memo={},
         )
 
     @classmethod

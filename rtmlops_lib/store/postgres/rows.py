@@ -43,7 +43,7 @@ class Stored:
 
 
 class RowWriter:
-    """Stores one batch; encodes it once, so that a second try costs nothing."""
+    """Stores one batch; what it encodes stays with the batch for a second try."""
 
     def __init__(
         self, batch: ColumnBatch, table: TableSql, ref: TopicRef | None
@@ -51,14 +51,22 @@ class RowWriter:
         self.batch = batch
         self.table = table
         self._ref = ref
-        self._encoded: dict[bool, tuple[list[str], bytes]] = {}
+
+    @staticmethod
+    def encoded(batch: ColumnBatch, *, staged: bool) -> tuple[list[str], bytes]:
+        """Return column names and COPY data of a batch, made once."""
+        key = ("copy", staged)
+        if key not in batch.memo:
+            places = np.arange(len(batch)) if staged else None
+            batch.memo[key] = encode(batch, places)
+        found: tuple[list[str], bytes] = batch.memo[key]
+        return found
 
     def prepare(self, session: Session, mode: Mode) -> None:
         """Do what must happen before the transaction."""
         staged = mode is not Mode.DIRECT
-        if staged not in self._encoded and mode is not Mode.CAREFUL:
-            places = np.arange(len(self.batch)) if staged else None
-            self._encoded[staged] = encode(self.batch, places)
+        if mode is not Mode.CAREFUL:
+            self.encoded(self.batch, staged=staged)
         key = ("staged", self.table.staged_name)
         if staged and key not in session.memo:
             session.execute(self.table.create_staged())
@@ -69,7 +77,7 @@ class RowWriter:
         if mode is Mode.CAREFUL:
             return self._by_halves(session)
         staged = mode is Mode.STAGED
-        names, data = self._encoded[staged]
+        names, data = self.encoded(self.batch, staged=staged)
         session.copy_in(self.table.copy(names, staged=staged), data)
         if not staged:
             return Stored(rows=len(self.batch))

@@ -86,6 +86,10 @@ class PostgresStore(Store):
         with self._loop.within(deadline_seconds) as session:
             return offsets.claim(session, self.schema, group, partitions)
 
+    def warm(self, batches: Sequence[ColumnBatch]) -> None:
+        """Encode the batches for COPY."""
+        self._writer.warm(batches)
+
     def write(
         self,
         group: str,

@@ -73,6 +73,13 @@ class Writer:
         self._staged_left: dict[str, int] = {}
         self._doubt: _Doubt | None = None
 
+    def warm(self, batches: Sequence[ColumnBatch]) -> None:
+        """As ``Store.warm``: encode as the next write most likely will."""
+        for batch in batches:
+            # Another thread may change the mode meanwhile: then it encodes anew.
+            staged = bool(self._staged_left.get(batch.spec.table))
+            RowWriter.encoded(batch, staged=staged)
+
     def write(
         self,
         group: str,

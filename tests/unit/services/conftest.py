@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from rtmlops_lib.metrics import ServiceMetrics
-from rtmlops_lib.services.handler import Letter, LetterSink
+from rtmlops_lib.services.handler import LetterSink
 from rtmlops_lib.services.health import Health
 from rtmlops_lib.services.loop import ConsumeLoop
 from rtmlops_lib.services.loop_options import LoopOptions
+from rtmlops_lib.services.prepared import Letter
 from rtmlops_lib.services.storage import StorageHandler
 from rtmlops_lib.store import TopicRef
 from rtmlops_lib.streams import builtin_specs
