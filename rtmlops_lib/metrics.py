@@ -49,6 +49,11 @@ class ServiceMetrics:
         self.duplicates = counter(
             "rtmlops_duplicates_total", "Identical repeats, not stored.", by_stream
         )
+        self.foreign_keys = counter(
+            "rtmlops_foreign_keys_total",
+            "Events whose record key is null or not the partition key's value.",
+            by_stream,
+        )
         self.rejected = counter(
             "rtmlops_rejected_total",
             "Records that are no event, by reason.",

@@ -198,7 +198,8 @@ class ConsumeLoop:
                 time.sleep(0.02)
                 self._writer.pump()
         unwritten = self._writer.busy or self._intake.count > 0
-        if self._consumer is not None and not unwritten:
+        answering = "kafka" not in self._report.faults and time.monotonic() < deadline
+        if self._consumer is not None and answering and not unwritten:
             self._cadence.now("commit")
             self._commit_to_kafka(self._consumer)
         if gave_up is None and not unwritten:
@@ -214,12 +215,14 @@ class ConsumeLoop:
 
     def _close(self) -> None:
         self._drop([owned.tp for owned in self._owned])
-        if self._consumer is not None:
-            self._consumer.close()
         self._writer.close()
-        if self._sink is not None:
-            self._sink.close()
         self._report.unready()
+        try:
+            if self._consumer is not None:
+                self._consumer.close()
+        finally:
+            if self._sink is not None:
+                self._sink.close()
 
     # -- membership ---------------------------------------------------------------
 
@@ -437,8 +440,10 @@ class ConsumeLoop:
 
     def _check_topics(self, consumer: EventConsumer) -> None:
         """Notice a topic that was deleted and made anew, or is gone."""
-        if self._owned.claimed and self._cadence.due("topics", TOPIC_CHECK_SECONDS):
-            stale = self._owned.recreated(consumer.topic_ids())
+        if self._cadence.due("topics", TOPIC_CHECK_SECONDS):
+            ids = consumer.topic_ids()
+            self._report.absent(self._specs.keys() - ids.keys())
+            stale = self._owned.recreated(ids)
             if stale:
                 log.warning("topic_recreated", partitions=partition_names(stale))
                 self._reclaim(consumer, stale)

@@ -59,6 +59,9 @@ class Maintenance:
                 if not failing:
                     log.warning("maintenance_failed", error=str(fault))
                 failing = True
+            except Exception:
+                # One broken round must not end the others for good.
+                log.exception("maintenance_broken")
 
     def close(self) -> None:
         """Stop after the round under way, waiting at most one second for it."""

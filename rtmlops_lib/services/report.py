@@ -14,7 +14,7 @@ from rtmlops_lib.services.ownership import Ownership
 from rtmlops_lib.services.partition import OwnedPartition
 from rtmlops_lib.services.tasks import WriteTask
 from rtmlops_lib.store import Written
-from rtmlops_lib.streams import TopicPartition
+from rtmlops_lib.streams import TopicPartition, foreign_keys
 
 __all__ = ["Report", "partition_names"]
 
@@ -40,6 +40,7 @@ class Report:
         self._health = health
         self._letters = letters
         self._ends: Mapping[TopicPartition, int] = {}
+        self._absent: frozenset[str] = frozenset()
 
     def fault(self, part: str, error: RtmlopsError) -> None:
         """Note what stands in the way; log it once, not at every try."""
@@ -52,6 +53,12 @@ class Report:
         """Note that a part works again."""
         if self.faults.pop(part, None) is not None:
             log.info("recovered", part=part)
+
+    def absent(self, topics: Collection[str]) -> None:
+        """Note which topics do not exist: the service is not ready without them."""
+        if self._absent != frozenset(topics):
+            log.warning("topics_absent", topics=sorted(topics))
+        self._absent = frozenset(topics)
 
     def retried(self) -> None:
         """Count a write that will be repeated."""
@@ -75,6 +82,10 @@ class Report:
             metrics.rows.labels(service, stream).inc(count)
         for stream, count in written.duplicates.items():
             metrics.duplicates.labels(service, stream).inc(count)
+        for chunk in task.chunks:
+            count = foreign_keys(chunk.raw, chunk.decoded.batch)
+            if count:
+                metrics.foreign_keys.labels(service, chunk.stream).inc(count)
         reasons = Counter((x.stream, x.reason) for x in task.prepared.letters)
         reasons.update((row.stream, row.reason) for row in written.refused)
         for (stream, reason), count in reasons.items():
@@ -110,6 +121,10 @@ class Report:
             reasons.append("no partition is assigned yet")
         elif not reasons and owned.unclaimed:
             reasons.append("partitions are being taken over")
+        reasons += [
+            f"topic {topic!r} does not exist; create it, or run 'rtmlops topics create'"
+            for topic in sorted(self._absent)
+        ]
         self._health.set(tuple(reasons))
         self._metrics.ready.labels(self._metrics.service).set(not reasons)
 

@@ -10,6 +10,7 @@ from rtmlops_lib.streams.dedupe import (
     same_content,
 )
 from rtmlops_lib.streams.infer import infer_spec
+from rtmlops_lib.streams.keys import foreign_keys
 from rtmlops_lib.streams.raw import RawRecords
 from rtmlops_lib.streams.reasons import Reason, Reject
 from rtmlops_lib.streams.spec import (
@@ -37,6 +38,7 @@ __all__ = [
     "TopicPartition",
     "builtin_specs",
     "duplicate_rows",
+    "foreign_keys",
     "infer_spec",
     "resolve_spec",
     "same_attributes",

@@ -33,26 +33,24 @@ def assert_law(lab: Lab, sent: Traffic, places: dict[int, tuple[int, int]]) -> N
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("client", ["kafka-python"])
-def test_holds_for_a_foreign_producer_while_storage_is_killed_twenty_times(
-    lab: Lab, client: str
+@pytest.mark.parametrize(
+    ("client", "count", "kills"),
+    [("kafka-python", 200_000, 20), ("confluent", 40_000, 4)],
+)
+def test_holds_for_a_foreign_producer_while_storage_is_killed(
+    lab: Lab, client: str, count: int, kills: int
 ) -> None:
-    sent = traffic(200_000, malformed=0.01, duplicates=0.02, seed=11)
-    assert len({sent.bad[i] for i in sent.bad}) >= 9 and len(MALFORMED) == 12
+    sent = traffic(count, malformed=0.01, duplicates=0.02, seed=11)
+    ways = {reason for reason, _ in MALFORMED.values()}
+    assert set(sent.bad.values()) == ways and len(MALFORMED) == 12
     places = lab.produce(sent.records)
-    kills, rng = 20, random.Random(5)
+    arguments = (*CONSUME, "--client", client)
+    log, rng = lab.folder / "storage.log", random.Random(5)
     for kill in range(kills):
-        goal = len(sent.records) * (kill + 1) // (kills + 2)
+        at = count * (kill + 1) // (kills + 2) - rng.randrange(count // 40)
         # Small batches, so that there is a way on which to be killed.
-        with service(
-            lab.settings,
-            lab.folder / "storage.log",
-            *CONSUME,
-            "--client",
-            client,
-            RTMLOPS_BATCH_MAX_ROWS="500",
-        ) as storage:
-            at = goal - rng.randrange(5_000)
+        small = {"RTMLOPS_BATCH_MAX_ROWS": "500"}
+        with service(lab.settings, log, *arguments, **small) as storage:
             wait_until(
                 lambda at=at: lab.consumed() >= at,
                 timeout=40,
@@ -61,15 +59,7 @@ def test_holds_for_a_foreign_producer_while_storage_is_killed_twenty_times(
             )
             storage.kill()
     assert lab.consumed() < len(sent.records), "every kill was on the way"
-    with service(
-        lab.settings,
-        lab.folder / "storage.log",
-        *CONSUME,
-        "--client",
-        client,
-        "--until-idle",
-        "1",
-    ) as storage:
+    with service(lab.settings, log, *arguments, "--until-idle", "1") as storage:
         assert storage.wait(120) == 0, storage.output()[-2000:]
     assert_law(lab, sent, places)
 
@@ -203,6 +193,23 @@ def test_a_row_that_the_database_refuses_becomes_a_dead_letter(lab: Lab) -> None
     letters = lab.dead_letters()
     assert {(x.partition, x.offset) for x in letters} == refused
     assert Counter(x.reason for x in letters).keys() == {"refused_by_store"}
+
+
+def test_a_second_unique_index_refuses_rows_and_stops_nothing(lab: Lab) -> None:
+    lab.sql(f"CREATE UNIQUE INDEX one_power ON {lab.table} (power_kw, time)")
+    first, twin = event(server=1, step=0), event(server=2, step=0)
+    twin["power_kw"] = first["power_kw"]
+    records = [(b"srv-001", _bytes(first)), (b"srv-001", _bytes(twin))]
+    records += [(b"srv-003", _bytes(event(server=3, step=n))) for n in range(50)]
+    lab.produce(records, partition=0)
+    with service(
+        lab.settings, lab.folder / "storage.log", *CONSUME, "--until-idle", "1"
+    ) as storage:
+        assert storage.wait(60) == 0, storage.output()[-2000:]
+    assert lab.count() == 51
+    assert [(x.offset, x.reason) for x in lab.dead_letters()] == [
+        (1, "refused_by_store")
+    ]
 
 
 def test_a_conflict_is_a_dead_letter_and_the_first_event_stays(lab: Lab) -> None:

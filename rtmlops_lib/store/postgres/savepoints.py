@@ -48,7 +48,8 @@ class Savepoints:
                     f"the database has no memory left for one row: {error}",
                     remedy="raise max_locks_per_transaction or its memory",
                 ) from error
-            if fault not in (Fault.ROW, Fault.MEMORY):
+            # ON CONFLICT leaves out repeats of the identity: this is another index.
+            if fault not in (Fault.ROW, Fault.MEMORY, Fault.DUPLICATE):
                 raise
             self._before = "ROLLBACK TO SAVEPOINT part"
             return error

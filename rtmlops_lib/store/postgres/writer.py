@@ -36,6 +36,7 @@ _DIRTY = """
     INSERT INTO {schema}.rollup_dirty (table_name, bucket)
     SELECT {table}, to_timestamp(m * 60::bigint) FROM unnest({minutes}) AS m
 """
+_OF_ROWS = (Fault.ROW, Fault.MEMORY, Fault.DUPLICATE)
 
 
 class _Again(Exception):
@@ -166,7 +167,8 @@ class Writer:
         fault = fault_of(error)
         if fault is Fault.DUPLICATE and mode is Mode.DIRECT:
             self._staged_left[table] = STAGED_BATCHES
-        elif fault in (Fault.ROW, Fault.MEMORY) and mode is not Mode.CAREFUL:
+        elif fault in _OF_ROWS and mode is not Mode.CAREFUL:
+            # A repeat that ON CONFLICT did not see is one of another unique index.
             careful.add(table)
         else:
             raise error

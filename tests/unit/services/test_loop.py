@@ -12,7 +12,7 @@ from rtmlops_lib.streams import TopicPartition
 from rtmlops_lib.transport.errors import MemberFenced
 from tests.support.foreign import MALFORMED, event
 from tests.support.memory_store import MemoryStore
-from tests.unit.services.conftest import SPEC, World, eventually
+from tests.unit.services.conftest import SPEC, Running, World, eventually
 
 TOPIC = SPEC.topic
 
@@ -24,6 +24,10 @@ def good(serial: int, **changes: object) -> bytes:
 def fill(world: World, count: int, partition: int = 0, first: int = 0) -> None:
     for serial in range(first, first + count):
         world.send(b"k", good(serial), partition)
+
+
+def _reasons(running: Running) -> str:
+    return " ".join(running.health.reasons)
 
 
 def test_stores_events_and_moves_offsets(world: World) -> None:
@@ -94,6 +98,32 @@ def test_a_conflict_is_a_letter_and_a_repeat_is_not(world: World) -> None:
     assert list(world.letters.kept.values()) == ["conflict"]
     name = "rtmlops_duplicates_total"
     eventually(lambda: running.sample(name, stream="datacenter") == 1)
+    running.finish()
+
+
+def test_null_and_other_record_keys_are_accepted_and_counted(world: World) -> None:
+    sample = event(1, 0)
+    world.send(None, good(0))
+    world.send(b"somebody", good(1))
+    world.send(b"k", b"broken")
+    world.send(str(sample["server_id"]).encode(), json.dumps(sample).encode())
+    running = world.start()
+    eventually(lambda: world.stored() == 4)
+    name = "rtmlops_foreign_keys_total"
+    eventually(lambda: running.sample(name, stream="datacenter") == 2)
+    running.finish()
+
+
+def test_a_topic_that_does_not_exist_is_named_while_others_are_read(
+    world: World,
+) -> None:
+    running = world.start()
+    eventually(lambda: running.health.ready)
+    world.broker.delete_topic(TOPIC)
+    eventually(lambda: f"topic '{TOPIC}' does not exist" in _reasons(running))
+    world.broker.create_topic(TOPIC, partitions=3)
+    fill(world, 3)
+    eventually(lambda: running.health.ready and world.stored() == 3, timeout=20)
     running.finish()
 
 
