@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal, cast
+from typing import Literal, TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -48,7 +48,7 @@ def configure_logging(
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
         cache_logger_on_first_use=False,
     )
     # Client libraries log through the standard library: warnings only, one line.
@@ -56,13 +56,27 @@ def configure_logging(
     lowest = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(
         level=max(logging.WARNING, lowest),
-        stream=sys.stderr,
+        stream=_StandardError(),
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         force=True,
     )
     for handler in logging.getLogger().handlers:
         handler.setLevel(logging.NOTSET if clients else logging.CRITICAL + 1)
         handler.addFilter(_worth_a_line)
+
+
+class _StandardError:
+    """Standard error as it is when a line is written, not when logging was set up.
+
+    Notebooks and test runners put another stream in its place, and close it again; a
+    logger that kept the former one would end the thread that logs.
+    """
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:
