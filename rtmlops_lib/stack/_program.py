@@ -49,7 +49,7 @@ class Program:
         --------
         >>> program = Program("demo", ("a b", "100%"), Path("/tmp"), priority=1)
         >>> print(program.section(Path("/logs")).splitlines()[1])
-        command='a b' '100%%'
+        command='a b' 100%%
         """
         lines = [
             f"[program:{self.name}]",

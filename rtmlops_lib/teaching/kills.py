@@ -35,7 +35,7 @@ class Kills:
     ...         kills.here()
     >>> kills.survive(life)
     did 0
-    did 2
+    did 1
     did 3
     2
     """
