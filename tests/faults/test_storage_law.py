@@ -16,6 +16,11 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.faults]
 
+# What the dead are waited for; the sessions of the other tests are as shipped.
+SHORT = {
+    "RTMLOPS_KAFKA_SESSION_TIMEOUT_MS": "2000",
+    "RTMLOPS_KAFKA_HEARTBEAT_INTERVAL_MS": "500",
+}
 CONSUME = ("consume", "storage", "--stream", "datacenter")
 
 
@@ -50,7 +55,7 @@ def test_holds_for_a_foreign_producer_while_storage_is_killed(
         at = count * (kill + 1) // (kills + 2) - rng.randrange(count // 40)
         # Small batches, so that there is a way on which to be killed.
         small = {"RTMLOPS_BATCH_MAX_ROWS": "500"}
-        with service(lab.settings, log, *arguments, **small) as storage:
+        with service(lab.settings, log, *arguments, **small, **SHORT) as storage:
             wait_until(
                 lambda at=at: lab.consumed() >= at,
                 timeout=40,
