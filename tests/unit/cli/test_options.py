@@ -84,7 +84,7 @@ def test_only_services_say_what_they_do(
 
     def said() -> str:
         get_logger("x").info("ours")
-        logging.getLogger("kafka.net.connection").error("theirs")
+        logging.getLogger("librdkafka.connection").error("theirs")
         logging.getLogger("kafka.net.selector").warning("blocking the event loop")
         return capsys.readouterr().err
 
