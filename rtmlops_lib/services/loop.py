@@ -26,7 +26,7 @@ from rtmlops_lib.services.ownership import Ownership
 from rtmlops_lib.services.prepared import Prepared
 from rtmlops_lib.services.report import Report, offset_part, partition_names
 from rtmlops_lib.services.tasks import ClaimTask, WriteTask
-from rtmlops_lib.services.writer import Outcome, Writer
+from rtmlops_lib.services.writer import Writer
 from rtmlops_lib.store import Claim, Store, Written
 from rtmlops_lib.streams import JsonCodec, StreamSpec, TopicPartition
 from rtmlops_lib.transport import EventConsumer, Polled, TransportUnavailable
@@ -398,12 +398,9 @@ class ConsumeLoop:
         self._report.clear("store")
         if isinstance(outcome.task, WriteTask):
             self._written(consumer, outcome.task, cast(Written, outcome.result))
-        elif consumer is not None:
-            self._claimed_from(consumer, outcome)
-
-    def _claimed_from(self, consumer: EventConsumer, outcome: Outcome) -> None:
-        claims = cast("Mapping[TopicPartition, Claim]", outcome.result)
-        self._claimed(consumer, cast(ClaimTask, outcome.task), claims)
+        elif isinstance(outcome.task, ClaimTask) and consumer is not None:
+            claims = cast("Mapping[TopicPartition, Claim]", outcome.result)
+            self._claimed(consumer, outcome.task, claims)
 
     def _written(
         self, consumer: EventConsumer | None, task: WriteTask, written: Written
