@@ -170,10 +170,13 @@ def test_an_interrupted_tail_is_130_and_says_nothing(rtmlops: Commands) -> None:
         # A shell's background job, as CI may be, hands down an ignored SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("0\t0\t")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("0\t0\t")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert "Traceback" not in err
 
