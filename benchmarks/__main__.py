@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -59,10 +60,11 @@ class Bench:
             }
         )
         servers, every = 50, round(1 / duplicates) if duplicates else 0
+        picked = random.Random(42)
         base = int(time.time()) - self.events // servers - 60
         for n in range(self.events):
-            # Every k-th event repeats one of 5,000 before it.
-            serial = n - 5_000 if every and n > 5_000 and n % every == 0 else n
+            # Every k-th event repeats any one before it.
+            serial = picked.randrange(n) if every and n and n % every == 0 else n
             producer.produce(topic, key=_key(serial), value=_value(serial, base))
             if n % 1_000 == 0:
                 producer.poll(0)

@@ -3,12 +3,6 @@
 from rtmlops_lib.streams.batch import ColumnBatch, PartitionOffset, TopicPartition
 from rtmlops_lib.streams.catalog import builtin_specs, resolve_spec
 from rtmlops_lib.streams.codec import Decoded, JsonCodec
-from rtmlops_lib.streams.dedupe import (
-    Deduplicated,
-    duplicate_rows,
-    same_attributes,
-    same_content,
-)
 from rtmlops_lib.streams.infer import infer_spec
 from rtmlops_lib.streams.keys import foreign_keys
 from rtmlops_lib.streams.raw import RawRecords
@@ -24,7 +18,6 @@ from rtmlops_lib.streams.spec import (
 __all__ = [
     "ColumnBatch",
     "Decoded",
-    "Deduplicated",
     "FieldSpec",
     "FieldType",
     "JsonCodec",
@@ -37,10 +30,7 @@ __all__ = [
     "TimeSpec",
     "TopicPartition",
     "builtin_specs",
-    "duplicate_rows",
     "foreign_keys",
     "infer_spec",
     "resolve_spec",
-    "same_attributes",
-    "same_content",
 ]

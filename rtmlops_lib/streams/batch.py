@@ -143,6 +143,21 @@ class ColumnBatch:
         )
         return list(zip(*keys, self.time.tolist(), strict=True))
 
+    def identity_hashes(self) -> NDArray[np.uint64]:
+        """Return a hash of each event's identity, good within this process.
+
+        Returns
+        -------
+        ndarray of uint64, shape (n,)
+            Equal identities have equal hashes; others hardly ever.
+        """
+        mixed = _scramble(self.time.view(np.uint64) ^ _hash(self.spec.table))
+        for name in self.spec.identity_fields:
+            found = map(hash, self.columns[name].tolist())
+            hashes = np.fromiter(found, np.int64, len(self)).view(np.uint64)
+            mixed = _scramble(mixed ^ hashes)
+        return mixed
+
     def to_frame(self) -> pd.DataFrame:
         """Return the events as a DataFrame: time (UTC), fields, attributes."""
         import pandas as pd
@@ -158,6 +173,17 @@ class ColumnBatch:
         if self.attributes is not None:
             data["attributes"] = self.attributes
         return pd.DataFrame(data)
+
+
+def _hash(text: str) -> np.uint64:
+    return np.int64(hash(text)).view(np.uint64)
+
+
+def _scramble(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    # The finalizer of splitmix64: nearby times must differ in every bit.
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 def _instants(times: NDArray[np.int64]) -> pd.DatetimeIndex:

@@ -23,8 +23,8 @@ from rtmlops_lib.streams import (
     Reason,
     StreamSpec,
     TopicPartition,
-    same_content,
 )
+from tests.support.sameness import same_content
 
 
 class MemoryDatabase:

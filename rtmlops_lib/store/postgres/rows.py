@@ -8,11 +8,13 @@ from enum import Enum, auto
 
 import numpy as np
 import psycopg2
+from numpy.typing import NDArray
 
 from rtmlops_lib.errors import ConfigurationFault
 from rtmlops_lib.store.contract import RefusedRow, TopicRef
 from rtmlops_lib.store.postgres.bisect import find_refused
 from rtmlops_lib.store.postgres.copy_binary import encode
+from rtmlops_lib.store.postgres.recent import RecentIdentities
 from rtmlops_lib.store.postgres.savepoints import Savepoints
 from rtmlops_lib.store.postgres.session import Session
 from rtmlops_lib.store.postgres.table import TableSql
@@ -28,45 +30,82 @@ MANY = 10
 class Mode(Enum):
     """How rows reach their table."""
 
-    DIRECT = auto()  # one COPY; fails as a whole on a repeat
+    DIRECT = auto()  # COPY, but for expected repeats; fails as a whole on any other
     STAGED = auto()  # by a temporary table; repeats are left out
     CAREFUL = auto()  # the same under savepoints, to find rows that are refused
 
 
 @dataclass(slots=True)
 class Stored:
-    """What became of one stream's rows."""
+    """What became of one stream's rows.
+
+    ``unexpected`` says that a row was a repeat which nobody had expected to be one.
+    """
 
     rows: int = 0
     duplicates: int = 0
     refused: list[RefusedRow] = field(default_factory=list)
+    unexpected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some rows of a batch, ready for COPY."""
+
+    places: NDArray[np.int64]
+    names: list[str]
+    data: bytes
 
 
 class RowWriter:
-    """Stores one batch; what it encodes stays with the batch for a second try."""
+    """Stores one batch; what it encodes stays with the batch for a second try.
+
+    Parameters
+    ----------
+    batch : ColumnBatch
+    table : TableSql
+    ref : TopicRef, optional
+        The topic the batch came from.
+    recent : RecentIdentities
+        What tells which rows to expect as repeats.
+    """
 
     def __init__(
-        self, batch: ColumnBatch, table: TableSql, ref: TopicRef | None
+        self,
+        batch: ColumnBatch,
+        table: TableSql,
+        ref: TopicRef | None,
+        recent: RecentIdentities,
     ) -> None:
         self.batch = batch
         self.table = table
         self._ref = ref
+        self._recent = recent
 
     @staticmethod
-    def encoded(batch: ColumnBatch, *, staged: bool) -> tuple[list[str], bytes]:
-        """Return column names and COPY data of a batch, made once."""
+    def encode(
+        batch: ColumnBatch, recent: RecentIdentities, *, staged: bool
+    ) -> tuple[_Part | None, _Part | None]:
+        """Return what goes straight and what goes staged, each made once."""
+        if "repeats" not in batch.memo:
+            batch.memo["repeats"] = recent.meet(batch)
         key = ("copy", staged)
         if key not in batch.memo:
-            places = np.arange(len(batch)) if staged else None
-            batch.memo[key] = encode(batch, places)
-        found: tuple[list[str], bytes] = batch.memo[key]
+            repeats: NDArray[np.bool_] = batch.memo["repeats"]
+            last = np.ones_like(repeats) if staged else repeats
+            batch.memo[key] = (
+                _encoded(batch, ~last, staged=False),
+                _encoded(batch, last, staged=True),
+            )
+        found: tuple[_Part | None, _Part | None] = batch.memo[key]
         return found
+
+    def _parts(self, mode: Mode) -> tuple[_Part | None, _Part | None]:
+        return self.encode(self.batch, self._recent, staged=mode is Mode.STAGED)
 
     def prepare(self, session: Session, mode: Mode) -> None:
         """Do what must happen before the transaction."""
-        staged = mode is not Mode.DIRECT
-        if mode is not Mode.CAREFUL:
-            self.encoded(self.batch, staged=staged)
+        staged = mode is Mode.CAREFUL or self._parts(mode)[1] is not None
         key = ("staged", self.table.staged_name)
         if staged and key not in session.memo:
             session.execute(self.table.create_staged())
@@ -76,23 +115,30 @@ class RowWriter:
         """Store the rows; what the database raises leaves as it is."""
         if mode is Mode.CAREFUL:
             return self._by_halves(session)
-        staged = mode is Mode.STAGED
-        names, data = self.encoded(self.batch, staged=staged)
-        session.copy_in(self.table.copy(names, staged=staged), data)
-        if not staged:
-            return Stored(rows=len(self.batch))
-        if len(self.batch) and self.batch.offset[0] < 0:
-            everything = range(len(self.batch))
-            rows = session.execute(self.table.insert_part(everything))
-            left_out = [] if rows == len(self.batch) else list(everything)
+        straight, last = self._parts(mode)
+        stored = Stored()
+        if straight is not None:
+            session.copy_in(
+                self.table.copy(straight.names, staged=False), straight.data
+            )
+            stored.rows = len(straight.places)
+        if last is not None:
+            self._store_staged(session, last, stored)
+        return stored
+
+    def _store_staged(self, session: Session, part: _Part, stored: Stored) -> None:
+        session.copy_in(self.table.copy(part.names, staged=True), part.data)
+        if self.batch.offset[0] < 0:
+            rows = session.execute(self.table.insert_part(range(len(self.batch))))
+            left_out = [] if rows == len(part.places) else part.places.tolist()
         else:
             left_out = [row[0] for row in session.rows(self.table.insert())]
-            rows = len(self.batch) - len(left_out)
-        stored = Stored(rows=rows)
+            rows = len(part.places) - len(left_out)
+        stored.rows += rows
         if left_out:
             stored.refused = self._conflicts(session, left_out)
-            stored.duplicates = len(self.batch) - rows - len(stored.refused)
-        return stored
+            stored.duplicates = len(part.places) - rows - len(stored.refused)
+            stored.unexpected = not self.batch.memo["repeats"][left_out].all()
 
     def _conflicts(self, session: Session, places: list[int]) -> list[RefusedRow]:
         ref = (self._ref.cluster_id, self._ref.topic_id) if self._ref else ("", "")
@@ -149,7 +195,7 @@ class RowWriter:
         conflicts = self._conflicts(session, others)
         repeats = len(self.batch) - len(faults) - rows - len(conflicts)
         refused = [self._refused_row(row, error) for row, error in faults.items()]
-        return Stored(rows, repeats, refused + conflicts)
+        return Stored(rows, repeats, refused + conflicts, unexpected=True)
 
     def _check_share(self, faults: dict[int, psycopg2.Error]) -> None:
         if self._too_many(len(faults)):
@@ -175,6 +221,17 @@ class RowWriter:
         self, place: PartitionOffset, reason: Reason, detail: str
     ) -> RefusedRow:
         return RefusedRow(self.batch.spec.name, place, reason, detail)
+
+
+def _encoded(
+    batch: ColumnBatch, rows: NDArray[np.bool_], *, staged: bool
+) -> _Part | None:
+    places = np.flatnonzero(rows)
+    if not len(places):
+        return None
+    part = batch if len(places) == len(batch) else batch.take(places)
+    names, data = encode(part, places if staged else None)
+    return _Part(places, names, data)
 
 
 def _describe(error: psycopg2.Error) -> str:

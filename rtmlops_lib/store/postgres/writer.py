@@ -18,6 +18,7 @@ from rtmlops_lib.store.contract import (
 )
 from rtmlops_lib.store.postgres import offsets
 from rtmlops_lib.store.postgres.connection import Connection
+from rtmlops_lib.store.postgres.recent import RecentIdentities
 from rtmlops_lib.store.postgres.rows import Mode, RowWriter
 from rtmlops_lib.store.postgres.session import Session
 from rtmlops_lib.store.postgres.sqlstate import Fault, fault_of
@@ -28,7 +29,7 @@ __all__ = ["Writer"]
 
 log = get_logger(__name__)
 
-# After a repeat was met, that many batches without one before direct COPY again: a
+# After an unexpected repeat, that many batches without one before direct COPY again: a
 # COPY that fails on its last row leaves all the others behind as dead tuples.
 STAGED_BATCHES = 50
 
@@ -72,6 +73,7 @@ class Writer:
         self._schema = schema
         self._tables: dict[str, TableSql] = {}
         self._staged_left: dict[str, int] = {}
+        self._recent = RecentIdentities()
         self._doubt: _Doubt | None = None
 
     def warm(self, batches: Sequence[ColumnBatch]) -> None:
@@ -79,7 +81,7 @@ class Writer:
         for batch in batches:
             # Another thread may change the mode meanwhile: then it encodes anew.
             staged = bool(self._staged_left.get(batch.spec.table))
-            RowWriter.encoded(batch, staged=staged)
+            RowWriter.encode(batch, self._recent, staged=staged)
 
     def write(
         self,
@@ -96,7 +98,12 @@ class Writer:
                 return settled
             refs = {p.ref.topic: p.ref for p in positions}
             writers = [
-                RowWriter(batch, self._table(batch.spec), refs.get(batch.spec.topic))
+                RowWriter(
+                    batch,
+                    self._table(batch.spec),
+                    refs.get(batch.spec.topic),
+                    self._recent,
+                )
                 for batch in batches
                 if len(batch)
             ]
@@ -128,7 +135,7 @@ class Writer:
             return Written(fenced=fenced)
         written = Written()
         last: list[sql.Composable] = []
-        repeats: dict[str, bool] = {}
+        unexpected: dict[str, bool] = {}
         for writer, mode, mark in zip(writers, modes, dirty, strict=True):
             spec = writer.batch.spec
             try:
@@ -139,13 +146,13 @@ class Writer:
             written.duplicates[spec.name] = stored.duplicates
             written.refused += stored.refused
             if mode is not Mode.DIRECT:
-                repeats[spec.table] = stored.rows < len(writer.batch)
+                unexpected[spec.table] = stored.unexpected
             if stored.rows and mark is not None:
                 last.append(mark)
         if before_commit is not None:
             before_commit(written.refused)
         self._commit(session, last, _Doubt(group, tuple(positions), written))
-        for table, met in repeats.items():
+        for table, met in unexpected.items():
             left = self._staged_left.get(table, 0)
             self._staged_left[table] = STAGED_BATCHES if met else max(0, left - 1)
         return written

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from rtmlops_lib.streams import JsonCodec, builtin_specs, duplicate_rows
+from rtmlops_lib.streams import JsonCodec, builtin_specs
 from tests.unit.streams.streams_samples import event_bytes, raw_records
 
 COUNT = 5_000
@@ -63,10 +63,3 @@ def test_encoding_reaches_200_000_events_a_second():
     codec = JsonCodec(builtin_specs()["datacenter"])
     batch = codec.decode(raw_records(values_of(SHAPES["two unknown fields"]))).batch
     assert best_milliseconds(lambda: codec.encode(batch), 25) <= 25
-
-
-def test_finding_no_repeats_among_5000_takes_at_most_1500_microseconds():
-    codec = JsonCodec(builtin_specs()["datacenter"])
-    batch = codec.decode(raw_records(values_of({}))).batch
-    assert len(duplicate_rows(batch).keep) == COUNT
-    assert best_milliseconds(lambda: duplicate_rows(batch), 1.5) <= 1.5
