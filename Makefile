@@ -63,7 +63,7 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
 
 bench: $(STAMP) ## Measure throughput beside bare loops and peers
-	$(BIN)/python -m benchmarks
+	$(BIN)/python tools/run_bench.py
 
 clean: ## Remove what was built; the environment and the stack's data stay
 	rm -rf _build build dist .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*

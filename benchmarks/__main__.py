@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.latency import print_latency
+from rtmlops_lib.errors import RtmlopsError
 from rtmlops_lib.logs import configure_logging
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.factory import open_store
@@ -224,6 +225,8 @@ def main() -> None:
         f"{platform.machine()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}"
     )
+    with open_admin(settings):
+        pass  # nothing to measure, and to clean up after, without a broker
     bench = Bench(settings, arguments.events)
     try:
         if arguments.only != "latency":
@@ -239,4 +242,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RtmlopsError as error:
+        console.print(f"{error}; 'make bench' starts a stack of its own")
+        sys.exit(error.exit_code)
