@@ -3,6 +3,7 @@
 from rtmlops_lib.streams.batch import ColumnBatch, PartitionOffset, TopicPartition
 from rtmlops_lib.streams.catalog import builtin_specs, resolve_spec
 from rtmlops_lib.streams.codec import Decoded, JsonCodec
+from rtmlops_lib.streams.derived import derived_specs, prediction_spec
 from rtmlops_lib.streams.infer import infer_spec
 from rtmlops_lib.streams.keys import foreign_keys
 from rtmlops_lib.streams.raw import RawRecords
@@ -10,6 +11,7 @@ from rtmlops_lib.streams.reasons import Reason, Reject
 from rtmlops_lib.streams.spec import (
     FieldSpec,
     FieldType,
+    ModelInputs,
     StreamSpec,
     TimeFormat,
     TimeSpec,
@@ -21,6 +23,7 @@ __all__ = [
     "FieldSpec",
     "FieldType",
     "JsonCodec",
+    "ModelInputs",
     "PartitionOffset",
     "RawRecords",
     "Reason",
@@ -30,7 +33,9 @@ __all__ = [
     "TimeSpec",
     "TopicPartition",
     "builtin_specs",
+    "derived_specs",
     "foreign_keys",
     "infer_spec",
+    "prediction_spec",
     "resolve_spec",
 ]

@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import (
@@ -20,7 +20,14 @@ from pydantic import (
 
 from rtmlops_lib.errors import SpecError
 
-__all__ = ["FieldSpec", "FieldType", "StreamSpec", "TimeFormat", "TimeSpec"]
+__all__ = [
+    "FieldSpec",
+    "FieldType",
+    "ModelInputs",
+    "StreamSpec",
+    "TimeFormat",
+    "TimeSpec",
+]
 
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,47}")
 # Columns that every table has beside the spec's own.
@@ -93,6 +100,24 @@ class TimeSpec(_Frozen):
     max_age_seconds: float | None = Field(default=None, gt=0)
 
 
+class ModelInputs(_Frozen):
+    """What a model of the target may see of an event; nothing else reaches it.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        Numeric fields of the same event.
+    increasing : tuple of str
+        Inputs of which more never predicts less of the target.
+    cycles : tuple of {"day", "week"}
+        Cycles in which the event's time is placed (sine and cosine).
+    """
+
+    inputs: tuple[str, ...] = Field(min_length=1)
+    increasing: tuple[str, ...] = ()
+    cycles: tuple[Literal["day", "week"], ...] = ("day",)
+
+
 class StreamSpec(_Frozen):
     """Everything the pipeline knows of a stream; the code knows nothing more.
 
@@ -113,6 +138,11 @@ class StreamSpec(_Frozen):
         ``attributes``.
     target : str, optional
         The field that a model predicts.
+    model : ModelInputs, optional
+        What that model sees; by default all other numeric fields and the hour.
+    derived : bool
+        Whether services compute these rows from another stream's events. A row that
+        is there already then stays and is counted, whatever a second one says.
     rollups : bool
         Whether ``<table>_1m`` and ``<table>_1h`` exist.
     partitions : int
@@ -143,6 +173,8 @@ class StreamSpec(_Frozen):
     identity: tuple[str, ...]
     fields: dict[str, FieldSpec]
     target: str | None = None
+    model: ModelInputs | None = None
+    derived: bool = False
     rollups: bool = True
     partitions: int = Field(default=3, ge=1)
     retention_days: float | None = Field(default=None, gt=0)
@@ -188,7 +220,26 @@ class StreamSpec(_Frozen):
             target = self.fields.get(self.target)
             if target is None or target.type is not FieldType.NUMBER:
                 raise ValueError(f"target {self.target!r} must be a number field")
+        self._check_model()
         return self
+
+    def _check_model(self) -> None:
+        if self.model is None:
+            return
+        if self.target is None:
+            raise ValueError("model needs a target")
+        for name in self.model.inputs:
+            if name == self.target:
+                raise ValueError(f"model must not see the target {name!r}")
+            field = self.fields.get(name)
+            if field is None or field.type not in (
+                FieldType.NUMBER,
+                FieldType.INTEGER,
+            ):
+                raise ValueError(f"model input {name!r} must be a numeric field")
+        strangers = set(self.model.increasing) - set(self.model.inputs)
+        if strangers:
+            raise ValueError(f"increasing {sorted(strangers)} are not among the inputs")
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any], *, source: str = "spec") -> StreamSpec:

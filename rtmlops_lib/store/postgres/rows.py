@@ -141,6 +141,8 @@ class RowWriter:
             stored.unexpected = not self.batch.memo["repeats"][left_out].all()
 
     def _conflicts(self, session: Session, places: list[int]) -> list[RefusedRow]:
+        if self.batch.spec.derived:
+            return []
         ref = (self._ref.cluster_id, self._ref.topic_id) if self._ref else ("", "")
         return [
             self._refused(

@@ -26,7 +26,12 @@ from rtmlops_lib.store.postgres import (
 )
 from rtmlops_lib.store.postgres.connection import Connection
 from rtmlops_lib.store.postgres.writer import Writer
-from rtmlops_lib.streams import ColumnBatch, StreamSpec, TopicPartition
+from rtmlops_lib.streams import (
+    ColumnBatch,
+    StreamSpec,
+    TopicPartition,
+    derived_specs,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +74,11 @@ class PostgresStore(Store):
         self._writer = Writer(self._loop, schema)
 
     def migrate(self, specs: Sequence[StreamSpec]) -> list[str]:
-        """Bring shared tables and the specs' tables up to date; say what was done."""
+        """Bring shared tables and the specs' tables up to date; say what was done.
+
+        With each stream's table come those that services derive from its events.
+        """
+        specs = _with_derived(specs)
         with self._desk.within(LONG_SECONDS) as session:
             return session.through_deadlocks(
                 lambda: migration.migrate(session, self.schema, specs)
@@ -148,6 +157,7 @@ class PostgresStore(Store):
 
     def maintain(self, specs: Sequence[StreamSpec]) -> dict[str, int]:
         """Roll up, apply retention; return counts by task. One runs at a time."""
+        specs = _with_derived(specs)
         with self._desk.within(LONG_SECONDS) as session:
             return maintenance.maintain(session, self.schema, specs)
 
@@ -216,3 +226,7 @@ class PostgresStore(Store):
         """Close connections; twice is fine."""
         self._loop.close()
         self._desk.close()
+
+
+def _with_derived(specs: Sequence[StreamSpec]) -> list[StreamSpec]:
+    return [table for spec in specs for table in (spec, *derived_specs(spec))]

@@ -81,14 +81,24 @@ class TableSql:
     def insert(self) -> Query:
         """Move staged rows whose identity is new, in order; return places left out.
 
-        The first of an identity wins. Every row must have a place in Kafka of its own.
+        The first of an identity wins. Every row must have a place in Kafka of its own;
+        of derived rows, several come from one place and differ in their identity.
         """
+        same = ["kafka_offset", "kafka_partition"]
+        if self.spec.derived:
+            same += self.spec.identity_fields
         return sql.SQL(
-            "WITH done AS ({} RETURNING kafka_partition, kafka_offset) "
+            "WITH done AS ({} RETURNING {}) "
             "SELECT s.place FROM {} AS s LEFT JOIN done AS d "
-            "ON d.kafka_offset = s.kafka_offset "
-            "AND d.kafka_partition = s.kafka_partition WHERE d.kafka_offset IS NULL"
-        ).format(self._insert(sql.SQL("")), self.staged)
+            "ON {} WHERE d.kafka_offset IS NULL"
+        ).format(
+            self._insert(sql.SQL("")),
+            _names(same),
+            self.staged,
+            sql.SQL(" AND ").join(
+                sql.SQL("d.{c} = s.{c}").format(c=sql.Identifier(name)) for name in same
+            ),
+        )
 
     def insert_part(self, part: range) -> sql.Composable:
         """Move the staged rows of some places."""
