@@ -71,7 +71,7 @@ class PowerSettings(_Frozen):
     kind: Literal["forest", "linear", "boosting"] = "forest"
     trees: int = Field(default=100, ge=1, le=1_000)
     max_depth: int = Field(default=12, ge=1, le=64)
-    min_samples_leaf: int = Field(default=5, ge=1)
+    min_samples_leaf: int = Field(default=20, ge=1)
     max_features: float = Field(default=0.7, gt=0, le=1)
     max_samples: float = Field(default=0.5, gt=0, le=1)
     iterations: int = Field(default=100, ge=1)
