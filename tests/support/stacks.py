@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,8 +111,8 @@ def fresh_database(server_url: str, *, extension: str | None = None) -> Iterator
 
 
 @contextmanager
-def scratch_postgres(binaries: Any) -> Iterator[str]:
-    """A PostgreSQL alone, with no stack around it."""
+def scratch_postgres(binaries: Any, **options: Any) -> Iterator[str]:
+    """A PostgreSQL alone, with no stack around it; ``options`` are its settings."""
     from rtmlops_lib.stack._environment import child_environment
     from rtmlops_lib.stack._home import StackHome
     from rtmlops_lib.stack._postgres import PostgresPart
@@ -132,8 +133,11 @@ def scratch_postgres(binaries: Any) -> Iterator[str]:
     atexit.register(remove)
     try:
         part.prepare()
+        program = part.program()
+        changed = (f"--{name}={value}" for name, value in options.items())
+        program = replace(program, command=(*program.command, *changed))
         supervisor.start(
-            [part.program()], child_environment(home.path, Settings(), os.environ)
+            [program], child_environment(home.path, Settings(), os.environ)
         )
         supervisor.start_program(part.name)
         url = part.url_of("postgres")
