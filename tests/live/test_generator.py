@@ -72,6 +72,7 @@ def records(site: Settings, stream: str) -> list[confluent_kafka.Message]:
     return found
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("client", "rate"),
     [("kafka-python", 50), ("kafka-python", 1500), ("confluent", 1500)],
