@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 
@@ -15,6 +14,7 @@ from rtmlops_lib.cli.options import (
     StreamsOption,
     chosen_specs,
     load_settings,
+    messages,
     new_table,
     output,
     print_json,
@@ -59,7 +59,7 @@ def maintain(
 
     settings = load_settings(database_schema=schema)
     specs = chosen_specs(stream, settings)
-    waiting = Console(stderr=True).status("maintaining")
+    waiting = messages().status("maintaining")
     with closing(open_store(settings)) as store, waiting:
         counts = store.maintain(specs)
     if as_json:

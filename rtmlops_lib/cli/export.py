@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
@@ -19,6 +18,7 @@ from rtmlops_lib.cli.options import (
     StreamOption,
     chosen_spec,
     load_settings,
+    messages,
     output,
     parse_moment,
     print_json,
@@ -82,7 +82,7 @@ def export(
         TextColumn(f"exporting {spec.name}"),
         MofNCompleteColumn(),
         TextColumn("events"),
-        console=Console(stderr=True),
+        console=messages(),
     )
     rows = 0
     try:

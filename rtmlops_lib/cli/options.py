@@ -33,6 +33,7 @@ __all__ = [
     "chosen_spec",
     "chosen_specs",
     "load_settings",
+    "messages",
     "new_table",
     "output",
     "parse_moment",
@@ -245,6 +246,17 @@ def output() -> Console:
 
     # A pipe has no width: names must not be cut at rich's 80 columns.
     return Console(width=None if sys.stdout.isatty() else 400, highlight=False)
+
+
+def messages() -> Console:
+    """Return the console for progress, on standard error.
+
+    It moves the cursor on a terminal only, whatever FORCE_COLOR says: a file or a log
+    would keep the escape codes.
+    """
+    from rich.console import Console
+
+    return Console(stderr=True, force_terminal=sys.stderr.isatty())
 
 
 def new_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
