@@ -14,11 +14,8 @@ from rtmlops_lib.cli.options import (
     StreamsOption,
     chosen_specs,
     load_settings,
-    messages,
-    new_table,
-    output,
-    print_json,
 )
+from rtmlops_lib.cli.printing import messages, new_table, output, print_json
 
 __all__ = ["app"]
 

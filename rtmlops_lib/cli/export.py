@@ -18,11 +18,9 @@ from rtmlops_lib.cli.options import (
     StreamOption,
     chosen_spec,
     load_settings,
-    messages,
-    output,
     parse_moment,
-    print_json,
 )
+from rtmlops_lib.cli.printing import messages, output, print_json
 from rtmlops_lib.errors import UsageError
 
 if TYPE_CHECKING:

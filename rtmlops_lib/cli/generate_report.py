@@ -14,7 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from rtmlops_lib.cli.options import messages, print_json
+from rtmlops_lib.cli.printing import messages, print_json
 
 if TYPE_CHECKING:
     from rtmlops_lib.services.generator_summary import GenerationSummary

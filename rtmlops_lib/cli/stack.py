@@ -16,14 +16,8 @@ import typer
 from pydantic import SecretStr
 from rich.markup import escape
 
-from rtmlops_lib.cli.options import (
-    JsonOption,
-    load_settings,
-    messages,
-    new_table,
-    output,
-    print_json,
-)
+from rtmlops_lib.cli.options import JsonOption, load_settings
+from rtmlops_lib.cli.printing import messages, new_table, output, print_json
 from rtmlops_lib.settings import Settings
 
 if TYPE_CHECKING:
