@@ -39,11 +39,11 @@ book: $(STAMP) ## Run every chapter and render the book
 	$(BIN)/python tools/build_book.py
 
 test: $(STAMP) ## Run all tests, those against the live stack included
-	$(BIN)/python -m pytest
+	$(BIN)/python tools/run_tests.py
 
 test-cov: $(STAMP) ## The same with coverage, subprocesses included
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --ignore=tests/book
+	COVERAGE_RUN=1 $(BIN)/python tools/run_tests.py --ignore=tests/book
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

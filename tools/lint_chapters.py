@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from booklib.lint import lint_book
+from booklib.lint import lint_book, lint_pages
 from booklib.paths import Layout
 
 
@@ -18,6 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     layout = Layout()
     only = [path.resolve() for path in options.files] or None
     problems = lint_book(layout, only)
+    if only is None:
+        problems += lint_pages(layout)
     for problem in problems:
         print(problem)
     return 1 if problems else 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from rtmlops_lib.cli.options import JsonOption, new_table, output, print_json
+from rtmlops_lib.cli.options import JsonOption
+from rtmlops_lib.cli.printing import new_table, output, print_json
 from rtmlops_lib.settings import Settings
 
 __all__ = ["show"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 
@@ -15,10 +14,8 @@ from rtmlops_lib.cli.options import (
     StreamsOption,
     chosen_specs,
     load_settings,
-    new_table,
-    output,
-    print_json,
 )
+from rtmlops_lib.cli.printing import messages, new_table, output, print_json
 
 __all__ = ["app"]
 
@@ -59,7 +56,7 @@ def maintain(
 
     settings = load_settings(database_schema=schema)
     specs = chosen_specs(stream, settings)
-    waiting = Console(stderr=True).status("maintaining")
+    waiting = messages().status("maintaining")
     with closing(open_store(settings)) as store, waiting:
         counts = store.maintain(specs)
     if as_json:

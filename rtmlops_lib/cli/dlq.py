@@ -18,10 +18,8 @@ from rtmlops_lib.cli.options import (
     TopicPrefixOption,
     chosen_spec,
     load_settings,
-    new_table,
-    output,
-    print_json,
 )
+from rtmlops_lib.cli.printing import new_table, output, print_json
 from rtmlops_lib.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
@@ -19,10 +18,9 @@ from rtmlops_lib.cli.options import (
     StreamOption,
     chosen_spec,
     load_settings,
-    output,
     parse_moment,
-    print_json,
 )
+from rtmlops_lib.cli.printing import messages, output, print_json
 from rtmlops_lib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +80,7 @@ def export(
         TextColumn(f"exporting {spec.name}"),
         MofNCompleteColumn(),
         TextColumn("events"),
-        console=Console(stderr=True),
+        console=messages(),
     )
     rows = 0
     try:

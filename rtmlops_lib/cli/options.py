@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,9 +14,6 @@ import typer
 from rtmlops_lib.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from rtmlops_lib.settings import Settings
     from rtmlops_lib.streams import StreamSpec
 
@@ -33,11 +28,8 @@ __all__ = [
     "chosen_spec",
     "chosen_specs",
     "load_settings",
-    "new_table",
-    "output",
     "parse_moment",
     "parse_seconds",
-    "print_json",
 ]
 
 
@@ -210,52 +202,3 @@ def _ago(text: str, option: str, now: datetime) -> datetime:
             f"{option} {text!r} is neither a time nor a length of time",
             remedy="write it as 2025-09-30T12:00:00Z, or as 2h or 7d (ago)",
         ) from None
-
-
-def print_json(data: Any) -> None:
-    """Print plain data for a script: numbers that are none become null."""
-    typer.echo(
-        json.dumps(
-            _without_nan(data),
-            default=_text,
-            allow_nan=False,
-            ensure_ascii=(sys.stdout.encoding or "").lower() != "utf-8",
-        )
-    )
-
-
-def _text(value: Any) -> str | None:
-    text = str(value)
-    return None if text in ("NaT", "<NA>") else text
-
-
-def _without_nan(data: Any) -> Any:
-    if isinstance(data, float) and not math.isfinite(data):
-        return None
-    if isinstance(data, dict):
-        return {key: _without_nan(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_without_nan(value) for value in data]
-    return data
-
-
-def output() -> Console:
-    """Return the console for results, as wide as they need in a pipe."""
-    from rich.console import Console
-
-    # A pipe has no width: names must not be cut at rich's 80 columns.
-    return Console(width=None if sys.stdout.isatty() else 400, highlight=False)
-
-
-def new_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
-    """Return an empty table without lines; ``numbers`` stand on the right."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(
-            column,
-            justify="right" if column in numbers else "left",
-            overflow="fold",
-        )
-    return table

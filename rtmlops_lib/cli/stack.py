@@ -14,16 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import SecretStr
-from rich.console import Console
 from rich.markup import escape
 
-from rtmlops_lib.cli.options import (
-    JsonOption,
-    load_settings,
-    new_table,
-    output,
-    print_json,
-)
+from rtmlops_lib.cli.options import JsonOption, load_settings
+from rtmlops_lib.cli.printing import messages, new_table, output, print_json
 from rtmlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -224,7 +218,7 @@ def _reporter() -> Any:
         """Writes states line by line, downloads as one bar."""
 
         def __init__(self) -> None:
-            self.console = Console(stderr=True)
+            self.console = messages()
             self.began = time.monotonic()
             self.lock = threading.Lock()
             self.advance: Callable[[int], None] = lambda count: None

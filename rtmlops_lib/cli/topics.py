@@ -9,10 +9,8 @@ from rtmlops_lib.cli.options import (
     TopicPrefixOption,
     chosen_specs,
     load_settings,
-    new_table,
-    output,
-    print_json,
 )
+from rtmlops_lib.cli.printing import new_table, output, print_json
 
 __all__ = ["app"]
 

@@ -99,6 +99,7 @@ class Generator:
         start: datetime,
         *,
         progress: Callable[[int], None] = lambda _: None,
+        warming: Callable[[float], None] = lambda _: None,
     ) -> GenerationSummary:
         """Send at the plan's rate until its duration is over.
 
@@ -114,20 +115,26 @@ class Generator:
             Time of the first event.
         progress : callable
             Told the server readings sent so far.
+        warming : callable
+            Told which share of the simulator's warm-up is done.
         """
         summary = GenerationSummary("live", rate_asked=plan.rate)
         ahead = min(plan.rate * _AHEAD_SECONDS, _MAX_AHEAD_EVENTS)
         chunks = self.simulator.chunks(
-            start, chunk_steps=max(1, int(ahead / plan.servers))
+            start,
+            chunk_steps=max(1, int(ahead / plan.servers)),
+            warming=self._unless_stopped(warming),
         )
         # Before the clock starts: the simulator warms up, and the client learns the
         # topics' leaders, with the first event.
-        chunk = next(chunks)
+        chunk = next(chunks, None)
+        if chunk is None:
+            return summary
         outboxes = self._encode(chunk)
         done, here = 0, 1
         _send_share(outboxes, here, producer)
         producer.flush()
-        clock = _Clock(plan.rate, already_sent=1)
+        clock = _Clock(plan.rate)
         flush_at = _LIVE_FLUSH_SECONDS
         while True:
             total = len(chunk.datacenter)
@@ -149,8 +156,9 @@ class Generator:
                 break
             chunk, here = next(chunks), 0
             outboxes = self._encode(chunk)
-        summary.seconds = clock.elapsed()
+        clock.wait_until(plan.duration_seconds, self.stop)
         producer.flush()
+        summary.seconds = clock.elapsed()
         if plan.events is not None and not self.stop.is_set():
             summary.kept_up = done >= plan.events * 0.98
         return summary
@@ -162,11 +170,12 @@ class Generator:
         end: datetime,
         *,
         progress: Callable[[int], None] = lambda _: None,
+        warming: Callable[[float], None] = lambda _: None,
     ) -> GenerationSummary:
         """Send ``start <= time < end`` as fast as Kafka takes it."""
         summary = GenerationSummary("backfill")
         began, unflushed = time.monotonic(), 0
-        for chunk in self._backfill_chunks(start, end, _BACKFILL_EVENTS):
+        for chunk in self._backfill_chunks(start, end, _BACKFILL_EVENTS, warming):
             for box in self._encode(chunk):
                 box.send_up_to(len(box.values), producer)
                 summary.count(box.batch)
@@ -186,13 +195,14 @@ class Generator:
         end: datetime,
         *,
         progress: Callable[[int], None] = lambda _: None,
+        warming: Callable[[float], None] = lambda _: None,
     ) -> GenerationSummary:
         """Store ``start <= time < end`` without Kafka."""
         summary = GenerationSummary("direct")
         began = time.monotonic()
 
         def batches() -> Iterator[ColumnBatch]:
-            for chunk in self._backfill_chunks(start, end, _DIRECT_EVENTS):
+            for chunk in self._backfill_chunks(start, end, _DIRECT_EVENTS, warming):
                 for batch in self._chosen(chunk):
                     yield batch
                     summary.count(batch)
@@ -205,13 +215,30 @@ class Generator:
         return summary
 
     def _backfill_chunks(
-        self, start: datetime, end: datetime, events: int
+        self,
+        start: datetime,
+        end: datetime,
+        events: int,
+        warming: Callable[[float], None],
     ) -> Iterator[SimulatedChunk]:
-        steps = max(1, events // self.simulator.settings.servers)
-        for chunk in self.simulator.chunks(start, end, chunk_steps=steps):
+        for chunk in self.simulator.chunks(
+            start,
+            end,
+            chunk_steps=max(1, events // self.simulator.settings.servers),
+            warming=self._unless_stopped(warming),
+        ):
             if self.stop.is_set():
                 return
             yield chunk
+
+    def _unless_stopped(
+        self, warming: Callable[[float], None]
+    ) -> Callable[[float], bool]:
+        def go_on(share: float) -> bool:
+            warming(share)
+            return not self.stop.is_set()
+
+        return go_on
 
     def _chosen(self, chunk: SimulatedChunk) -> Iterator[ColumnBatch]:
         for batch in (chunk.labels, chunk.datacenter, chunk.services):
@@ -234,8 +261,8 @@ class Generator:
             return True
         if plan.events is None:
             return False
-        # The last event is due just when the duration ends: a late tick may still
-        # send it, a run that cannot keep up ends all the same.
+        # A late tick may still send the last event, a run that cannot keep up ends
+        # all the same.
         late_end = plan.duration_seconds + _END_GRACE_SECONDS
         return sent >= plan.events or clock.elapsed() > late_end
 
@@ -244,7 +271,7 @@ class Generator:
         clock: _Clock, summary: GenerationSummary, plan: LivePlan, sent: int
     ) -> None:
         late = clock.elapsed() - sent / plan.rate
-        if summary.kept_up and late > _LATE_SECONDS + 1 / plan.rate:
+        if summary.kept_up and late > _LATE_SECONDS:
             summary.kept_up = False
             log.warning(
                 "generator_behind",
@@ -266,24 +293,29 @@ def _send_share(outboxes: list[_Outbox], here: int, producer: EventProducer) -> 
 
 
 class _Clock:
-    """When which event is due, on the monotonic clock."""
+    """When which event is due, on the monotonic clock; the first is as it starts."""
 
-    def __init__(self, rate: float, *, already_sent: int) -> None:
+    def __init__(self, rate: float) -> None:
         self._rate = rate
-        self._began = time.monotonic() - already_sent / rate
+        self._began = time.monotonic()
 
     def elapsed(self) -> float:
         return time.monotonic() - self._began
 
     def due(self) -> int:
         """Return how many events are due by now."""
-        return int(self.elapsed() * self._rate)
+        return 1 + int(self.elapsed() * self._rate)
 
     def wait_for(self, sent: int, stop: Event) -> None:
         """Wait until the next event is due, and at least a tick; a stop ends it."""
-        until = (sent + 1) / self._rate - self.elapsed()
-        if until > 0:
-            stop.wait(min(max(until, _TICK_SECONDS), 0.5))
+        left = sent / self._rate - self.elapsed()
+        if left > 0:
+            stop.wait(min(max(left, _TICK_SECONDS), 0.5))
+
+    def wait_until(self, seconds: float, stop: Event) -> None:
+        """Wait until the clock stands at ``seconds``; a stop ends it."""
+        while (left := seconds - self.elapsed()) > 0 and not stop.is_set():
+            stop.wait(left)
 
 
 @contextmanager

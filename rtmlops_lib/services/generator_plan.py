@@ -136,6 +136,16 @@ class LivePlan:
         start_us = round((now.timestamp() - behind) * 1_000_000) // step * step
         return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=start_us)
 
+    def behind(self, newest: datetime | None, start: datetime) -> datetime:
+        """Return ``start``, or the step after an event that was sent a moment ago.
+
+        At the pace of the clock a run begins now, rounded down to its step: one that
+        follows another within a step would send that step again.
+        """
+        step = timedelta(seconds=self.interval_seconds)
+        just_sent = newest is not None and start <= newest < start + step
+        return start + step if self.speed == 1.0 and just_sent else start
+
 
 def drift_moment(text: str, start: datetime, end: datetime | None) -> datetime:
     """Read ``--drift-at``: a moment, ``+2h`` after the start, or ``50%`` of the span.

@@ -27,7 +27,8 @@ class GenerationSummary:
     sent : Counter of str
         Events by stream.
     seconds : float
-        Wall time of sending.
+        Wall time. A live run begins with its first event, not with the warm-up, and
+        ends when the last event's share of the duration is over too.
     stopped_by : str, optional
         The signal that ended it early.
     kept_up : bool
@@ -35,6 +36,8 @@ class GenerationSummary:
     duplicates, refused : int
         With ``direct``: events that stood in the store already, and those that
         stood there with other values.
+    overlap_until : datetime, optional
+        The newest event that Kafka held before, where the run begins earlier.
     """
 
     mode: str
@@ -45,6 +48,7 @@ class GenerationSummary:
     kept_up: bool = True
     duplicates: int = 0
     refused: int = 0
+    overlap_until: datetime | None = None
     first_us: int | None = None
     last_us: int | None = None
 
@@ -74,14 +78,16 @@ class GenerationSummary:
             "kept_up": self.kept_up,
             "duplicates": self.duplicates,
             "refused": self.refused,
-            "first_event": _iso(self.first_us),
-            "last_event": _iso(self.last_us),
+            "first_event": _iso_us(self.first_us),
+            "last_event": _iso_us(self.last_us),
+            "overlap_until": _iso(self.overlap_until),
             "stopped_by": self.stopped_by,
         }
 
 
-def _iso(time_us: int | None) -> str | None:
-    if time_us is None:
-        return None
-    text = (_EPOCH + timedelta(microseconds=time_us)).isoformat()
-    return text.replace("+00:00", "Z")
+def _iso_us(time_us: int | None) -> str | None:
+    return None if time_us is None else _iso(_EPOCH + timedelta(microseconds=time_us))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

@@ -20,7 +20,8 @@ class LoopOptions:
     write_deadline_seconds : float
         Bound on each database call.
     start : {"earliest", "latest"} or datetime
-        Where a group begins that has never read the topic.
+        Where a group begins that has never read the topic, in all its partitions;
+        those that are added later begin at their beginning.
     until_idle : float, optional
         Stop after so many seconds with nothing left to read.
     max_wait : float

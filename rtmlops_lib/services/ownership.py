@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from rtmlops_lib.services.partition import OwnedPartition
@@ -24,7 +25,8 @@ class Ownership:
     group : str
         Consumer group.
     start : {"earliest", "latest"} or datetime
-        Where a group begins that has never read the topic.
+        Where a group begins that has never read the topic; partitions that are added
+        later begin at their beginning.
     """
 
     def __init__(self, group: str, start: Start) -> None:
@@ -83,19 +85,26 @@ class Ownership:
         wanted = [owned for owned in unclaimed if owned.tp.topic in ids]
         if not wanted:
             return None
-        tps = [owned.tp for owned in wanted]
+        tps = {owned.tp for owned in wanted}
+        if self.start != "earliest":
+            # What others will own starts now, too: if each asked for its own later,
+            # what came in between would be skipped.
+            topics = {tp.topic for tp in tps}
+            tps |= {tp for tp in consumer.partitions() if tp.topic in topics}
         log_start = consumer.beginning_offsets(tps)
         initial = self._initial(consumer, tps, log_start)
+        takeovers = {
+            tp: Takeover(
+                ref=TopicRef(cluster, ids[tp.topic], tp.topic),
+                initial=initial[tp],
+                log_start=log_start[tp],
+            )
+            for tp in tps
+        }
         return ClaimTask(
             group=self.group,
-            wanted={
-                owned: Takeover(
-                    ref=TopicRef(cluster, ids[owned.tp.topic], owned.tp.topic),
-                    initial=initial[owned.tp],
-                    log_start=log_start[owned.tp],
-                )
-                for owned in wanted
-            },
+            wanted={owned: takeovers[owned.tp] for owned in wanted},
+            met={tp: replace(each, ours=False) for tp, each in takeovers.items()},
         )
 
     def _initial(

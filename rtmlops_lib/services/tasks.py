@@ -7,11 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rtmlops_lib.logs import get_logger
 from rtmlops_lib.services.handler import LetterSink
 from rtmlops_lib.services.intake import Chunk
 from rtmlops_lib.services.partition import OwnedPartition
+from rtmlops_lib.services.portion import Portion
 from rtmlops_lib.services.prepared import Letter, Prepared
 from rtmlops_lib.store import (
+    BatchTooLarge,
     Claim,
     Position,
     RefusedRow,
@@ -19,9 +22,11 @@ from rtmlops_lib.store import (
     Takeover,
     Written,
 )
-from rtmlops_lib.streams import ColumnBatch, TopicPartition
+from rtmlops_lib.streams import TopicPartition
 
 __all__ = ["ClaimTask", "Task", "WriteTask"]
+
+log = get_logger(__name__)
 
 
 class Task(ABC):
@@ -47,17 +52,24 @@ class Task(ABC):
 
 @dataclass
 class ClaimTask(Task):
-    """Take partitions over and learn where to read on."""
+    """Take partitions over and learn where to read on.
+
+    ``met`` holds what the group meets should it never have read the topic before,
+    none of it ``ours``: every partition, unless each starts at its beginning anyway.
+    """
 
     group: str
     wanted: dict[OwnedPartition, Takeover]
+    met: Mapping[TopicPartition, Takeover] = field(default_factory=dict)
 
     def run(
         self, store: Store, deadline_seconds: float
     ) -> Mapping[TopicPartition, Claim]:
         """Return the store's answer for each partition."""
-        takeovers = {owned.tp: takeover for owned, takeover in self.wanted.items()}
-        return store.claim(self.group, takeovers, deadline_seconds=deadline_seconds)
+        ours = {owned.tp: takeover for owned, takeover in self.wanted.items()}
+        return store.claim(
+            self.group, {**self.met, **ours}, deadline_seconds=deadline_seconds
+        )
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         """Do not claim these any more."""
@@ -71,7 +83,11 @@ class ClaimTask(Task):
 
 @dataclass
 class WriteTask(Task):
-    """Store a batch and move its offsets; dead letters go out before the commit."""
+    """Store a batch and move its offsets; dead letters go out before the commit.
+
+    All of it is one transaction, unless the database has no memory for so much at
+    once: then halves of it, each as whole as the batch would have been.
+    """
 
     group: str
     chunks: list[Chunk]
@@ -80,21 +96,45 @@ class WriteTask(Task):
     sink: LetterSink | None
     since: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        self._todo = [Portion(self.prepared, self.moves)]
+        self._done = Written()
+
     def run(self, store: Store, deadline_seconds: float) -> Written:
-        """Write it; on any exception nothing was, or the store has settled it."""
+        """Write it; what a former run has written is not written again."""
+        deadline = time.monotonic() + deadline_seconds
+        while self._todo:
+            portion = self._todo[0]
+            left = max(0.001, deadline - time.monotonic())
+            try:
+                written = self._write(store, portion, left)
+            except BatchTooLarge as error:
+                halves = portion.halves()
+                if halves is None:
+                    raise
+                log.warning("batch_halved", reason=str(error))
+                self._todo[:1] = halves
+                continue
+            if written.fenced:
+                return written
+            self._done.add(written)
+            del self._todo[0]
+        return self._done
+
+    def _write(self, store: Store, portion: Portion, seconds: float) -> Written:
+        def send_letters(refused: Sequence[RefusedRow]) -> None:
+            letters = [*portion.prepared.letters, *map(self._letter, refused)]
+            if letters and self.sink is not None:
+                refs = {move.ref.topic: move.ref for move in portion.moves.values()}
+                self.sink.send(letters, refs)
+
         return store.write(
             self.group,
-            self.prepared.batches,
-            list(self.moves.values()),
-            before_commit=self._send_letters,
-            deadline_seconds=deadline_seconds,
+            portion.prepared.batches,
+            list(portion.moves.values()),
+            before_commit=send_letters,
+            deadline_seconds=seconds,
         )
-
-    def _send_letters(self, refused: Sequence[RefusedRow]) -> None:
-        letters = [*self.prepared.letters, *(self._letter(row) for row in refused)]
-        if letters and self.sink is not None:
-            refs = {move.ref.topic: move.ref for move in self.moves.values()}
-            self.sink.send(letters, refs)
 
     def _letter(self, row: RefusedRow) -> Letter:
         for chunk in self.chunks:
@@ -112,32 +152,13 @@ class WriteTask(Task):
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         """Leave out what came from these partitions."""
-        self.moves = {o: p for o, p in self.moves.items() if o.tp not in partitions}
+        whole = Portion(self.prepared, self.moves).without(partitions)
+        self.prepared, self.moves = whole.prepared, dict(whole.moves)
         self.chunks = [chunk for chunk in self.chunks if chunk.tp not in partitions]
-        self.prepared = Prepared(
-            batches=[
-                kept
-                for batch in self.prepared.batches
-                if len(kept := _without(batch, partitions))
-            ],
-            letters=[
-                letter
-                for letter in self.prepared.letters
-                if letter.tp not in partitions
-            ],
-        )
+        left = [portion.without(partitions) for portion in self._todo]
+        self._todo = [portion for portion in left if portion.moves]
 
     @property
     def empty(self) -> bool:
         """Whether every partition was dropped."""
         return not self.moves
-
-
-def _without(batch: ColumnBatch, partitions: Collection[TopicPartition]) -> ColumnBatch:
-    gone = [tp.partition for tp in partitions if tp.topic == batch.spec.topic]
-    if not gone:
-        return batch
-    keep = batch.partition != gone[0]
-    for partition in gone[1:]:
-        keep &= batch.partition != partition
-    return batch.take(keep)

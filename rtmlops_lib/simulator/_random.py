@@ -17,6 +17,7 @@ class Stream(IntEnum):
     SERVICES = 2
     COOLING = 3
     ANOMALIES = 4
+    READINGS = 5
 
 
 def generator(seed: int, stream: Stream, *place: int) -> np.random.Generator:

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rtmlops_lib.stack._reporter import Reporter
+    from rtmlops_lib.stack.description import PartStatus, StackInfo
     from rtmlops_lib.stack.doctor import Check, examine
-    from rtmlops_lib.stack.local import LocalStack, PartStatus, StackInfo
+    from rtmlops_lib.stack.local import LocalStack
 
 __all__ = ["Check", "LocalStack", "PartStatus", "Reporter", "StackInfo", "examine"]
 
 _HOMES = {
     "Check": "doctor",
     "LocalStack": "local",
-    "PartStatus": "local",
+    "PartStatus": "description",
     "Reporter": "_reporter",
-    "StackInfo": "local",
+    "StackInfo": "description",
     "examine": "doctor",
 }
 

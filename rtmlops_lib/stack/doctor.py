@@ -15,11 +15,12 @@ import psutil
 
 from rtmlops_lib.errors import RtmlopsError
 from rtmlops_lib.settings import Settings
+from rtmlops_lib.stack._disk import LEAST_FREE_BYTES
 from rtmlops_lib.stack._jars import JarCache
 from rtmlops_lib.stack._kafka import java_executable
 from rtmlops_lib.stack._ports import holder_of, is_free
 from rtmlops_lib.stack._probes import kafka_answers, mlflow_answers
-from rtmlops_lib.stack.local import LEAST_FREE_BYTES, LocalStack
+from rtmlops_lib.stack.local import LocalStack
 from rtmlops_lib.streams import builtin_specs
 
 __all__ = ["Check", "examine"]

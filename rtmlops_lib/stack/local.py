@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +15,7 @@ from rtmlops_lib.errors import DependencyUnavailable, UsageError
 from rtmlops_lib.settings import Settings, parse_env_file
 from rtmlops_lib.stack._bootstrap import bootstrap, ensure_database
 from rtmlops_lib.stack._choose_postgres import choose_postgres, is_url
+from rtmlops_lib.stack._disk import full_disk_is_told, require_room
 from rtmlops_lib.stack._environment import child_environment
 from rtmlops_lib.stack._home import StackHome
 from rtmlops_lib.stack._jars import JarCache
@@ -37,42 +34,20 @@ from rtmlops_lib.stack._processes import (
     stack_processes,
 )
 from rtmlops_lib.stack._program import Program
+from rtmlops_lib.stack._publish import publish
 from rtmlops_lib.stack._ready import wait_ready
 from rtmlops_lib.stack._reporter import Reporter
 from rtmlops_lib.stack._supervisor import Supervisor
+from rtmlops_lib.stack.description import PartStatus, StackInfo
 from rtmlops_lib.stack.services import SERVICES, Service, chosen_services
 
-__all__ = ["LocalStack", "PartStatus", "StackInfo"]
+__all__ = ["LocalStack"]
 
-LEAST_FREE_BYTES = 1_000_000_000
 _PORT_SETTINGS = {
     "kafka": "RTMLOPS_STACK_KAFKA_PORT",
     "postgres": "RTMLOPS_STACK_POSTGRES_PORT",
     "mlflow": "RTMLOPS_STACK_MLFLOW_PORT",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class StackInfo:
-    """Where a running stack is reached."""
-
-    home: Path
-    kafka_bootstrap_servers: str
-    database_url: str
-    mlflow_tracking_uri: str
-    postgres: str
-
-
-@dataclass(frozen=True, slots=True)
-class PartStatus:
-    """What ``rtmlops status`` shows of one part or service."""
-
-    name: str
-    state: str
-    pid: int | None
-    port: int | None
-    since: datetime | None
-    memory_bytes: int
 
 
 class LocalStack:
@@ -124,7 +99,7 @@ class LocalStack:
             A running stack has another shape, or a choice is impossible.
         """
         chosen = chosen_services(services)
-        with self._full_disk_is_told():
+        with full_disk_is_told(self.home.path):
             self.home.create()
             with self.home.locked("rtmlops up"):
                 return self._up(chosen, postgres or self.settings.stack_postgres)
@@ -174,7 +149,7 @@ class LocalStack:
             mlflow_tracking_uri=mlflow.tracking_uri,
             postgres=database.binaries.title if database else "given by URL",
         )
-        self._publish(info)
+        publish(self.home, info, self.settings)
         bootstrap(self._own_settings(info), practice=database is not None)
         self._start_services(services)
         wait_ready(slowest, self._supervisor, self.home.logs, self._reporter)
@@ -310,7 +285,7 @@ class LocalStack:
             "kafka's controller (the port after Kafka's own)",
             _PORT_SETTINGS["kafka"],
         )
-        self._check_disk()
+        require_room(self.home.path)
         jars.ensure(self._reporter)
         with ThreadPoolExecutor(max_workers=2) as pool:
             tasks = [pool.submit(kafka.prepare)]
@@ -375,24 +350,6 @@ class LocalStack:
         first = self.settings.stack_metrics_port
         return [service.program(self.home, first) for service in SERVICES]
 
-    def _publish(self, info: StackInfo) -> None:
-        s = self.settings
-        lines = {
-            "RTMLOPS_KAFKA_BOOTSTRAP_SERVERS": info.kafka_bootstrap_servers,
-            "RTMLOPS_DATABASE_URL": info.database_url,
-            "RTMLOPS_MLFLOW_TRACKING_URI": info.mlflow_tracking_uri,
-            # So that the next command finds the stack without the flags of 'up'.
-            "RTMLOPS_STACK_KAFKA_PORT": s.stack_kafka_port,
-            "RTMLOPS_STACK_POSTGRES_PORT": s.stack_postgres_port,
-            "RTMLOPS_STACK_MLFLOW_PORT": s.stack_mlflow_port,
-            "RTMLOPS_STACK_METRICS_PORT": s.stack_metrics_port,
-        }
-        text = "# Written by 'rtmlops up'.\n" + "".join(
-            f"{name}={value}\n" for name, value in lines.items()
-        )
-        # Its database may be one that was given, with a password.
-        self.home.write_atomically(self.home.env_file, text, mode=0o600)
-
     def _own_settings(self, info: StackInfo) -> Settings:
         # Never the caller's addresses: .env may name a production server.
         return Settings(
@@ -430,24 +387,3 @@ class LocalStack:
                 f"the stack in {self.home.path} is not running",
                 remedy="start it with 'rtmlops up'",
             )
-
-    def _check_disk(self) -> None:
-        free = shutil.disk_usage(self.home.path).free
-        if free < LEAST_FREE_BYTES:
-            raise DependencyUnavailable(
-                f"the disk of {self.home.path} has {free / 1e6:.0f} MB free; the stack "
-                f"needs {LEAST_FREE_BYTES / 1e6:.0f} MB",
-                remedy="free some, or set RTMLOPS_HOME to another disk",
-            )
-
-    @contextmanager
-    def _full_disk_is_told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise DependencyUnavailable(
-                f"no space left writing {error.filename or self.home.path}",
-                remedy="free some, or set RTMLOPS_HOME to another disk",
-            ) from error

@@ -1,6 +1,7 @@
 """Where events end up, exactly once."""
 
 from rtmlops_lib.store.contract import (
+    BatchTooLarge,
     Claim,
     Position,
     RefusedRow,
@@ -12,6 +13,7 @@ from rtmlops_lib.store.contract import (
 )
 
 __all__ = [
+    "BatchTooLarge",
     "Claim",
     "Position",
     "RefusedRow",

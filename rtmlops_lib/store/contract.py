@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "BatchTooLarge",
     "Claim",
     "Position",
     "RefusedRow",
@@ -34,6 +35,10 @@ __all__ = [
 
 class StoreUnavailable(DependencyUnavailable):
     """The store did not answer in time or closed the connection; try again."""
+
+
+class BatchTooLarge(StoreUnavailable):
+    """The store has no memory for so much in one transaction; half of it may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +60,19 @@ class Takeover:
     initial : int
         Where a group starts that has never read a topic of this name.
     log_start : int
-        The first offset that the log holds. A group that knows a former topic of
-        this name starts here; one whose stored offset lies below goes on here.
+        The first offset that the log holds. A group that knows the topic, or a
+        former one of this name, starts a partition without an offset here; one
+        whose stored offset lies below goes on here.
+    ours : bool
+        False for another member's partition. It is not taken over; where the group
+        has never read a topic of this name, its start is stored with the others', so
+        that whatever comes to it from then on counts as unread.
     """
 
     ref: TopicRef
     initial: int
     log_start: int
+    ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +140,25 @@ class Written:
     refused: list[RefusedRow] = field(default_factory=list)
     fenced: frozenset[TopicPartition] = frozenset()
 
+    def add(self, other: Written) -> None:
+        """Count what another write did as well.
+
+        Examples
+        --------
+        >>> both = Written(rows={"services": 2})
+        >>> both.add(Written(rows={"services": 1, "datacenter": 5}))
+        >>> both.rows
+        {'services': 3, 'datacenter': 5}
+        """
+        for mine, theirs in (
+            (self.rows, other.rows),
+            (self.duplicates, other.duplicates),
+        ):
+            for stream, count in theirs.items():
+                mine[stream] = mine.get(stream, 0) + count
+        self.refused += other.refused
+        self.fenced |= other.fenced
+
 
 class Store(ABC):
     """A place where events end up exactly once.
@@ -165,7 +195,8 @@ class Store(ABC):
         """Take partitions over: raise their epochs, return where to read on.
 
         Whoever held an older epoch is fenced from then on. Offsets that the log has
-        dropped are skipped and written to ``alerts`` in the same transaction.
+        dropped are skipped and written to ``alerts`` in the same transaction. Of
+        partitions that are not ``ours`` nothing is returned.
         """
 
     def warm(self, batches: Sequence[ColumnBatch]) -> None:

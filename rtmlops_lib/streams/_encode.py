@@ -34,7 +34,8 @@ def encode_batch(batch: ColumnBatch) -> tuple[list[bytes], list[bytes]]:
             _without_absent(field.type, column, values, batch.nulls.get(name))
         )
     events = map(_event_type(names), *columns)
-    values = _encode_lines(events).split(b"\n")[:-1]
+    # A list: msgspec 0.22 never lets go of an iterator, nor of the columns behind it.
+    values = _encode_lines(list(events)).split(b"\n")[:-1]
     if batch.attributes is not None:
         values = [
             value if text is None else b"%b,%b" % (value[:-1], text.encode()[1:])

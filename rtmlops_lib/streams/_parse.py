@@ -100,7 +100,8 @@ class _Structs(Events):
             return ""
         # The slots are in order already; only what is nested needs sorting.
         encode = _encode_lines if types & {dict, list} else _encode_flat_lines
-        return encode(map(self._shape.rest, *columns)).decode()
+        # A list: msgspec 0.22 never lets go of an iterator, nor of the columns behind.
+        return encode(list(map(self._shape.rest, *columns))).decode()
 
     def unknown_values(self) -> Iterable[list[Any]]:
         return map(list, zip(*self._unknown_columns(), strict=True))

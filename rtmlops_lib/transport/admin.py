@@ -121,6 +121,14 @@ class TopicAdmin:
         """Return the ids of those topics that exist, as Kafka's own tools do."""
         return {t["name"]: _text(t["topic_id"]) for t in self._described(topics)}
 
+    def partitions(self, topics: Sequence[str]) -> frozenset[TopicPartition]:
+        """Return every partition of those topics that exist."""
+        return frozenset(
+            TopicPartition(topic["name"], partition["partition_index"])
+            for topic in self._described(topics)
+            for partition in topic["partitions"]
+        )
+
     def describe(
         self, topics: Sequence[str] | None = None
     ) -> dict[str, TopicDescription]:
@@ -284,14 +292,7 @@ class TopicAdmin:
 
     def end_offsets(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
         """Return the last stable offset of every partition of topics."""
-        return self.offsets(
-            [
-                TopicPartition(t["name"], p["partition_index"])
-                for t in self._described(topics)
-                for p in t["partitions"]
-            ],
-            "latest",
-        )
+        return self.offsets(self.partitions(topics), "latest")
 
     def offsets(
         self, partitions: Iterable[TopicPartition], at: str | int

@@ -380,6 +380,10 @@ class ConfluentConsumer(EventConsumer):
         """Return the id of each subscribed topic that exists; asks the broker."""
         return self._admin.topic_ids(self.topics)
 
+    def partitions(self) -> frozenset[TopicPartition]:
+        """Return every partition of the subscribed topics that exist."""
+        return self._admin.partitions(self.topics)
+
     def cluster_id(self) -> str:
         """Return the id of the cluster; asks the broker once."""
         if self._cluster_id is None:

@@ -84,6 +84,12 @@ class MemoryBroker:
             self.topics[topic] = _Topic(uuid.uuid4().hex, logs, max_message_bytes)
             self._rebalance_readers(topic)
 
+    def add_partitions(self, topic: str, count: int) -> None:
+        """Let a topic have more partitions; its readers share them out anew."""
+        with self.lock:
+            self.topics[topic].logs += [MemoryLog() for _ in range(count)]
+            self._rebalance_readers(topic)
+
     def delete_topic(self, topic: str) -> None:
         """Delete a topic with all its records."""
         with self.lock:

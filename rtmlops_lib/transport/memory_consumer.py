@@ -178,6 +178,17 @@ class MemoryConsumer(EventConsumer):
         found = self.broker.topics
         return {name: found[name].id for name in self.topics if name in found}
 
+    def partitions(self) -> frozenset[TopicPartition]:
+        """Return every partition of the subscribed topics that exist."""
+        self._ask()
+        with self.broker.lock:
+            return frozenset(
+                TopicPartition(name, number)
+                for name in self.topics
+                if name in self.broker.topics
+                for number in range(len(self.broker.topics[name].logs))
+            )
+
     def cluster_id(self) -> str:
         """Return the id of the cluster."""
         self._ask()

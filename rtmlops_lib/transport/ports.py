@@ -121,6 +121,13 @@ class EventConsumer(ABC):
         """Return the id of each subscribed topic that exists; asks the broker."""
 
     @abstractmethod
+    def partitions(self) -> frozenset[TopicPartition]:
+        """Return every partition of the subscribed topics that exist, whoever reads it.
+
+        Asks the broker: a partition that was just added is there.
+        """
+
+    @abstractmethod
     def cluster_id(self) -> str:
         """Return the id of the cluster; asks the broker once."""
 

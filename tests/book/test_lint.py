@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from booklib.lint import lint_book
+from booklib.lint import lint_book, lint_pages
 from booklib.paths import ROOT, Layout
 
 FAULTS = [
@@ -89,6 +89,12 @@ FAULTS = [
     ("You saw every part.", "![](../book/figures/system.svg)", "lacks an alt text"),
     ("You saw every part.", "{download}`x`", "role {download} has no plain form"),
     ("name: python3", "name: ir", "must name the kernel"),
+    ("You saw every part.", "Chapter 05 goes on.", "'Chapter 05' is not written yet"),
+    (
+        "You saw every part.",
+        "See chapters 01\nand 02, soon.",
+        "'chapters 01 and 02' is not written yet",
+    ),
 ]  # fmt: skip
 
 
@@ -127,5 +133,23 @@ def test_prose_in_code_and_inline_code_may_say_just(
     assert lint_book(book) == []
 
 
-def test_the_chapters_of_this_book_keep_every_rule() -> None:
-    assert lint_book(Layout(ROOT)) == []
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Chapter 05 (in preparation) goes on.",
+        "Chapter 05, *Train\nthe model* (in preparation), goes on.",
+        "See chapters 09\nand 10 (in preparation).",
+        "As chapter 01 says.",
+        "Read {cite:t}`kleppmann2017designing`, chapters 10\nand 11.",
+    ],
+)
+def test_a_chapter_to_come_may_be_mentioned_as_one(
+    book: Layout, edit: Callable[[str, str], None], text: str
+) -> None:
+    edit("You saw every part.", text)
+    assert lint_book(book) == []
+
+
+def test_the_chapters_and_pages_of_this_book_keep_every_rule() -> None:
+    layout = Layout(ROOT)
+    assert lint_book(layout) + lint_pages(layout) == []

@@ -58,12 +58,16 @@ class StallProxy:
         else:
             self._stall_before = text
 
-    def resume(self) -> None:
-        """Forward what new connections send; the stalled ones stay silent."""
+    def resume(self, *, drop: bool = True) -> None:
+        """Forward what new connections send; drop the stalled ones, or leave them.
+
+        What is left stays silent, and the server believes that its client is there.
+        """
         self._stall_before = self._stall_after = None
         # New before the old ones go: a client may be back at once.
         self._stalled = threading.Event()
-        self._drop()
+        if drop:
+            self._drop()
 
     def __enter__(self) -> StallProxy:
         return self

@@ -112,6 +112,7 @@ def test_sigterm_writes_what_is_in_hand_and_exits_zero(lab: Lab) -> None:
     assert_law(lab, sent, places)
 
 
+@pytest.mark.alone
 def test_a_killed_member_is_replaced_and_storing_within_ten_seconds(lab: Lab) -> None:
     arguments = (*CONSUME, "--metrics-port", "0")
     with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from contextlib import closing
 from datetime import datetime
 
@@ -72,6 +73,7 @@ def records(site: Settings, stream: str) -> list[confluent_kafka.Message]:
     return found
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("client", "rate"),
     [("kafka-python", 50), ("kafka-python", 1500), ("confluent", 1500)],
@@ -173,6 +175,48 @@ def test_a_signal_ends_it_cleanly_with_a_summary(site, tmp_path, number, code):
         summary = json.loads(running.output().strip().splitlines()[-1])
     assert summary["stopped_by"] == number.name
     assert summary["sent"]["datacenter"] == len(records(site, "datacenter"))
+
+
+def test_a_signal_ends_the_warm_up_at_once(site, tmp_path):
+    arguments = ("generate", "--servers", "10000", "--interval", "1s", "--json")
+    with service(site, tmp_path / "log", *arguments) as running:
+        topic = site.topic_prefix + builtin_specs()["services"].topic
+        with open_admin(site) as admin:
+            wait_until(
+                lambda: topic in admin.list_topics(), timeout=30, what="the topics"
+            )
+        # Some minutes of warm-up are left.
+        time.sleep(2)
+        running.signal(signal.SIGINT)
+        assert running.wait(10) == 130
+        summary = json.loads(running.output().strip().splitlines()[-1])
+    assert summary["stopped_by"] == "SIGINT"
+    assert summary["sent"] == {} and records(site, "datacenter") == []
+
+
+def test_what_runs_share_they_repeat_and_another_seed_is_warned_of(site):
+    def run(*arguments):
+        done = subprocess.run(
+            command("generate", "--json", "--servers", "5", *arguments),
+            # Some shells and build servers set it, terminal or not.
+            env=environment(site, FORCE_COLOR="1"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert "\x1b" not in done.stderr
+        return json.loads(done.stdout), done.stderr
+
+    first, said = run("--backfill", "1h", "--interval", "60s")
+    assert first["overlap_until"] is None and said == ""
+    # Within the same minute, mostly; it does not send that minute again.
+    now, said = run("--duration", "1", "--interval", "60s", "--seed", "7")
+    assert seconds_of(now["first_event"]) > seconds_of(first["last_event"])
+    assert now["overlap_until"] is None and said == ""
+    fast, said = run("--speed", "200", "--duration", "1", "--seed", "7")
+    assert fast["overlap_until"] == now["last_event"]
+    assert "conflict" in said and "--topic-prefix" in said
 
 
 def test_without_kafka_it_says_so(site):

@@ -13,7 +13,7 @@ from tests.support.latency import seconds_to_visible
 from tests.support.service import service
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 
 
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])

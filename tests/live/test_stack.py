@@ -232,9 +232,9 @@ def test_a_taken_port_is_named_with_its_holder_and_the_setting(part, tmp_path):
 
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
-    from rtmlops_lib.stack import local
+    from rtmlops_lib.stack import _disk
 
-    monkeypatch.setattr(local, "LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(_disk, "LEAST_FREE_BYTES", 1 << 62)
     with pytest.raises(DependencyUnavailable, match="MB free"):
         LocalStack(stack_settings(tmp_path / ".rtmlops")).up("none", "embedded")
 
@@ -293,6 +293,7 @@ def test_a_library_without_the_extra_says_what_to_install(tmp_path):
     assert "psutil, jgo" in result.stdout and "rtmlops[local]" in result.stdout
 
 
+@pytest.mark.alone
 def test_the_stack_writes_nothing_outside_its_home_and_the_cache(tmp_path):
     home_folder = tmp_path / "user"
     home_folder.mkdir()

@@ -80,6 +80,7 @@ _MEMBER = """
 """
 
 
+@pytest.mark.alone
 def test_a_killed_member_is_replaced_within_ten_seconds(
     kafka_world: KafkaWorld,
 ) -> None:

@@ -74,16 +74,15 @@ class MemoryStore(Store):
             raise ConfigurationFault("no such table", remedy="run 'rtmlops db migrate'")
         claims = {}
         with self.database.lock:
+            offsets = self.database.offsets
+            met = {tp.topic for g, _, tp in offsets if g == group}
             for tp, takeover in partitions.items():
                 key = (group, takeover.ref.topic_id, tp)
-                known = self.database.offsets.get(key)
-                if known is None:
-                    recreated = any(
-                        g == group and other == tp
-                        for g, _, other in self.database.offsets
-                    )
-                    start = takeover.log_start if recreated else takeover.initial
-                    known = self.database.offsets[key] = [start, 0]
+                if tp.topic not in met:
+                    offsets[key] = [max(takeover.initial, takeover.log_start), 0]
+                if not takeover.ours:
+                    continue
+                known = offsets.setdefault(key, [takeover.log_start, 0])
                 lost = max(0, takeover.log_start - known[0])
                 self.database.lost += lost
                 known[0] += lost

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import shutil
 import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,24 +20,28 @@ from rtmlops_lib.settings import Settings
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody holds, each with a free one after it (Kafka takes two)."""
+    """Ports that nobody holds, each with a free one after it (Kafka takes two).
+
+    Below the range from which systems hand out ports for connections, and apart for
+    tests that run beside each other: a port that is free now still is a moment later.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 15_000 + 2_000 * worker
     found: list[int] = []
-    held: list[socket.socket] = []
-    try:
-        while len(found) < count:
-            pair = [socket.socket(), socket.socket()]
-            held += pair
-            pair[0].bind(("127.0.0.1", 0))
-            port = pair[0].getsockname()[1]
-            try:
-                pair[1].bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
+    while len(found) < count:
+        port = random.randrange(first, first + 2_000, 2)
+        if port not in found and _is_free(port) and _is_free(port + 1):
             found.append(port)
-    finally:
-        for item in held:
-            item.close()
     return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def stack_settings(home: Path, **changes: Any) -> Settings:
@@ -110,8 +116,8 @@ def fresh_database(server_url: str, *, extension: str | None = None) -> Iterator
 
 
 @contextmanager
-def scratch_postgres(binaries: Any) -> Iterator[str]:
-    """A PostgreSQL alone, with no stack around it."""
+def scratch_postgres(binaries: Any, **options: Any) -> Iterator[str]:
+    """A PostgreSQL alone, with no stack around it; ``options`` are its settings."""
     from rtmlops_lib.stack._environment import child_environment
     from rtmlops_lib.stack._home import StackHome
     from rtmlops_lib.stack._postgres import PostgresPart
@@ -132,8 +138,11 @@ def scratch_postgres(binaries: Any) -> Iterator[str]:
     atexit.register(remove)
     try:
         part.prepare()
+        program = part.program()
+        changed = (f"--{name}={value}" for name, value in options.items())
+        program = replace(program, command=(*program.command, *changed))
         supervisor.start(
-            [part.program()], child_environment(home.path, Settings(), os.environ)
+            [program], child_environment(home.path, Settings(), os.environ)
         )
         supervisor.start_program(part.name)
         url = part.url_of("postgres")

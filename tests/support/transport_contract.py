@@ -65,6 +65,10 @@ class World(ABC):
     ) -> None: ...
 
     @abstractmethod
+    def grow(self, topic: str, partitions: int) -> None:
+        """Let a topic have so many partitions in all."""
+
+    @abstractmethod
     def recreate(self, topic: str) -> None: ...
 
     @abstractmethod
@@ -394,6 +398,13 @@ class TransportContract:
                 break
         assert any(told)
         assert len(first.assignment()) + len(second.assignment()) == 1
+
+    def test_every_partition_is_named_whoever_reads_it(self, world: World) -> None:
+        topic, group = world.topic(2), world.new_name()
+        consumer = world.consumer(group, topic, world.new_name())
+        assert consumer.partitions() == {TopicPartition(topic, n) for n in range(2)}
+        world.grow(topic, 3)
+        assert consumer.partitions() == {TopicPartition(topic, n) for n in range(3)}
 
     def test_closing_leaves_at_once(self, world: World) -> None:
         topic, group = world.topic(1), world.new_name()

@@ -30,6 +30,10 @@ class MemoryWorld(World):
         limit = int(configs.get("max.message.bytes", 1_048_588))
         self.broker.create_topic(topic, partitions=partitions, max_message_bytes=limit)
 
+    def grow(self, topic: str, partitions: int) -> None:
+        more = partitions - len(self.broker.topics[topic].logs)
+        self.broker.add_partitions(topic, more)
+
     def recreate(self, topic: str) -> None:
         self.broker.recreate_topic(topic)
 
@@ -77,6 +81,9 @@ class KafkaWorld(World):
     def create(self, topic: str, partitions: int, configs: Mapping[str, str]) -> None:
         assert self.admin.create(topic, partitions=partitions, configs=configs)
         self.made.append(topic)
+
+    def grow(self, topic: str, partitions: int) -> None:
+        self.admin._client.create_partitions({topic: partitions})
 
     def recreate(self, topic: str) -> None:
         self.admin.delete([topic])

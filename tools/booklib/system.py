@@ -135,13 +135,16 @@ class System(_Frozen):
             if len(path.chapters) == len(self.chapters):
                 lines.append(f"- **{path.name}**: all chapters, in order.")
                 continue
-            steps = []
+            steps, to_come = [], []
             for number in path.chapters:
                 shown = f"{number:02d}"
                 if number in written:
                     shown = f"[{shown}]({folder}{written[number]}.ipynb)"
+                else:
+                    to_come.append(shown)
                 steps.append(shown)
-            lines.append(f"- **{path.name}**: " + " → ".join(steps) + ".")
+            note = f"; {_joined(to_come)} (in preparation)" if to_come else ""
+            lines.append(f"- **{path.name}**: {' → '.join(steps)}{note}.")
         return "\n".join(lines) + "\n"
 
     def checklist_text(self, number: int, layout: Layout) -> str:
@@ -163,3 +166,7 @@ class System(_Frozen):
         if chapter.number in written:
             return f"[{shown}]({folder}{written[chapter.number]}.ipynb)"
         return f"{shown} (in preparation)"
+
+
+def _joined(words: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

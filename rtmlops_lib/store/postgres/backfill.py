@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtmlops_lib.store.contract import Written
+from rtmlops_lib.store.contract import BatchTooLarge, Written
 from rtmlops_lib.store.postgres.writer import Writer
 from rtmlops_lib.streams import ColumnBatch
 
@@ -29,14 +29,21 @@ def backfill(
     """As ``PostgresStore.backfill``."""
     total = Written()
     for batch in batches:
-        for part in portions(batch):
-            done = writer.write("", [part], [], None, DEADLINE_SECONDS)
-            for name, rows in done.rows.items():
-                total.rows[name] = total.rows.get(name, 0) + rows
-            for name, repeats in done.duplicates.items():
-                total.duplicates[name] = total.duplicates.get(name, 0) + repeats
-            total.refused += done.refused
+        todo = list(portions(batch))
+        while todo:
+            part = todo[0]
+            try:
+                written = writer.write("", [part], [], None, DEADLINE_SECONDS)
+            except BatchTooLarge:
+                if len(part) == 1:
+                    raise
+                middle = len(part) // 2
+                rows = np.arange(len(part))
+                todo[:1] = [part.take(rows[:middle]), part.take(rows[middle:])]
+                continue
+            total.add(written)
             on_progress(len(part))
+            del todo[0]
     return total
 
 

@@ -8,9 +8,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NoReturn
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
@@ -43,7 +45,16 @@ _SERVER = """
                  ('tcp_keepalives_count', '3'),
                  ('client_connection_check_interval', '5s')) AS v(name, value)
     JOIN pg_catalog.pg_settings AS s ON s.name = v.name
-    WHERE v.name <> 'client_connection_check_interval' OR version() ~* 'linux'
+    WHERE v.name <> 'client_connection_check_interval' OR version() ~* 'linux';
+    SELECT pid, backend_start FROM pg_catalog.pg_stat_activity
+    WHERE pid = pg_backend_pid()
+"""
+# Where a network in between keeps the other half of a broken connection alive, its
+# server process waits for the rest of a COPY and holds our rows. A process id alone
+# may be another's by now.
+_END = """
+    SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+    WHERE pid = %s AND backend_start = %s
 """
 
 
@@ -70,6 +81,10 @@ class Connection:
         self._lock = threading.RLock()
         self._raw: psycopg2.extensions.connection | None = None
         self._sock: socket.socket | None = None
+        # Process id and start of the server's process, of this connection and of the
+        # last one that broke.
+        self._backend: tuple[int, datetime] | None = None
+        self._former: tuple[int, datetime] | None = None
         self._memo: dict[Any, Any] = {}
 
     @contextlib.contextmanager
@@ -106,6 +121,7 @@ class Connection:
         """Close; twice is fine, and a later call opens it again."""
         with self._lock:
             self._discard()
+            self._former = None
 
     def _reopener(self, deadline: float) -> Any:
         @contextlib.contextmanager
@@ -137,6 +153,8 @@ class Connection:
                 with _watchdog.arm(deadline, self._sock), raw.cursor() as cursor:
                     raw.autocommit = True
                     cursor.execute(_SERVER)
+                    self._backend = cursor.fetchone()
+                    self._end_former(cursor)
             except psycopg2.Error as error:
                 raw.close()
                 self._discard()
@@ -146,6 +164,18 @@ class Connection:
         if self._sock is None:  # pragma: no cover - set together with _raw
             raise StoreUnavailable("the connection has no socket")
         return self._raw, self._sock
+
+    def _end_former(self, cursor: psycopg2.extensions.cursor) -> None:
+        if self._former is None:
+            return
+        try:
+            cursor.execute(_END, self._former)
+        except psycopg2.errors.InsufficientPrivilege as error:
+            log.warning("former_connection_left", error=" ".join(str(error).split()))
+        else:
+            if cursor.rowcount:
+                log.warning("former_connection_ended", pid=self._former[0])
+        self._former = None
 
     def _connect(self, deadline: float) -> psycopg2.extensions.connection:
         # On a thread of its own: neither name resolution nor a server behind a dead
@@ -197,6 +227,8 @@ class Connection:
 
     def _discard(self) -> None:
         self._memo.clear()
+        if self._backend is not None:
+            self._former, self._backend = self._backend, None
         raw, self._raw = self._raw, None
         sock, self._sock = self._sock, None
         if sock is not None:

@@ -45,18 +45,25 @@ _MOVE = f"""
       AND o.next_offset = w.expected
     RETURNING o.topic, o.partition
 """  # noqa: S608 - constants only
-# A topic that was deleted and made anew is read from its beginning, wherever a group
-# that knew the former one would have started.
+# A group that meets a topic for the first time starts where it was told to, in every
+# partition at once. Two members may do so together: the second waits for the first.
+_FIRST = f"""
+    INSERT INTO {{schema}}.stream_offsets
+        (cluster_id, topic_id, consumer_group, topic, partition, next_offset, epoch)
+    SELECT cluster_id, topic_id, %(group)s, topic, partition,
+           greatest(expected, next_offset), 0
+    FROM {_WANTED}
+    WHERE NOT EXISTS (
+        SELECT FROM {{schema}}.stream_offsets AS known
+        WHERE known.consumer_group = %(group)s AND known.topic = w.topic)
+    ORDER BY {_ORDER} ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants only
+# What such a group has no offset for came later: a partition that was added, or a
+# topic that was deleted and made anew. It is read from its beginning.
 _CLAIM = f"""
     INSERT INTO {{schema}}.stream_offsets AS o
         (cluster_id, topic_id, consumer_group, topic, partition, next_offset, epoch)
-    SELECT cluster_id, topic_id, %(group)s, topic, partition,
-           CASE WHEN EXISTS (
-                SELECT FROM {{schema}}.stream_offsets AS former
-                WHERE former.consumer_group = %(group)s AND former.topic = ordered.topic
-                  AND (former.cluster_id, former.topic_id)
-                      <> (ordered.cluster_id, ordered.topic_id))
-           THEN next_offset ELSE greatest(expected, next_offset) END, 1
+    SELECT cluster_id, topic_id, %(group)s, topic, partition, next_offset, 1
     FROM (SELECT * FROM {_WANTED} ORDER BY {_ORDER}) AS ordered
     ON CONFLICT (consumer_group, topic, partition, cluster_id, topic_id)
     DO UPDATE SET epoch = o.epoch + 1, updated_at = now()
@@ -158,18 +165,19 @@ def claim(
     """
     if not partitions:
         return {}
-    wanted = [
-        Position(t.ref, tp.partition, t.initial, t.log_start, 0)
+    starts = {
+        tp: Position(t.ref, tp.partition, t.initial, t.log_start, 0)
         for tp, t in partitions.items()
-    ]
-    values = _values(group, wanted)
+    }
+    every = _values(group, starts.values())
+    values = _values(group, (at for tp, at in starts.items() if partitions[tp].ours))
     try:
-        raised = _raise_epochs(session, schema, values)
+        raised = _raise_epochs(session, schema, every, values)
     except psycopg2.errors.LockNotAvailable:
         session.rollback()
         holders = session.rows(_query(_HOLDERS, schema), values)
         log.warning("holders_ended", pids=[pid for pid, _ in holders], group=group)
-        raised = _raise_epochs(session, schema, values)
+        raised = _raise_epochs(session, schema, every, values)
     claims: dict[TopicPartition, Claim] = {}
     dropped: list[Position] = []
     for topic, partition, stored, epoch in raised:
@@ -190,11 +198,14 @@ def claim(
 
 
 def _raise_epochs(
-    session: Session, schema: str, values: Mapping[str, Any]
+    session: Session,
+    schema: str,
+    every: Mapping[str, Any],
+    ours: Mapping[str, Any],
 ) -> list[tuple[Any, ...]]:
-    begin = f"BEGIN; SET LOCAL lock_timeout = '{_PATIENCE}'; {_SEEN}"
-    session.execute(_query(begin, schema), values)
-    return session.rows(_query(_CLAIM, schema), values)
+    begin = f"BEGIN; SET LOCAL lock_timeout = '{_PATIENCE}'; {_SEEN}; {_FIRST}"
+    session.execute(_query(begin, schema), every)
+    return session.rows(_query(_CLAIM, schema), ours)
 
 
 def _alert_lost(session: Session, schema: str, group: str, position: Position) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import psycopg2
 from psycopg2 import sql
 
-from rtmlops_lib.store.contract import StoreUnavailable
 from rtmlops_lib.store.postgres.session import Session
 from rtmlops_lib.store.postgres.sqlstate import Fault, fault_of
 
@@ -27,7 +26,7 @@ class Savepoints:
         Raises
         ------
         StoreUnavailable
-            When there is no memory left for a single row, or time is over.
+            When time is over.
         psycopg2.Error
             When the fault is none of the rows'.
         """
@@ -43,13 +42,8 @@ class Savepoints:
                 done = size
         except psycopg2.Error as error:
             fault = fault_of(error)
-            if fault is Fault.MEMORY and size == 1:
-                raise StoreUnavailable(
-                    f"the database has no memory left for one row: {error}",
-                    remedy="raise max_locks_per_transaction or its memory",
-                ) from error
             # ON CONFLICT leaves out repeats of the identity: this is another index.
-            if fault not in (Fault.ROW, Fault.MEMORY, Fault.DUPLICATE):
+            if fault not in (Fault.ROW, Fault.DUPLICATE):
                 raise
             self._before = "ROLLBACK TO SAVEPOINT part"
             return error

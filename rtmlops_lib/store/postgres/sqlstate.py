@@ -8,7 +8,7 @@ from enum import StrEnum
 import psycopg2
 
 from rtmlops_lib.errors import ConfigurationFault, RtmlopsError
-from rtmlops_lib.store.contract import StoreUnavailable
+from rtmlops_lib.store.contract import BatchTooLarge, StoreUnavailable
 
 __all__ = ["Fault", "classify", "fault_of", "translate"]
 
@@ -78,7 +78,13 @@ def translate(error: psycopg2.Error) -> RtmlopsError:
     # The first line says it; the rest repeats our statement.
     said = (error.diag.message_primary if code else None) or str(error)
     text = " ".join(said.split()) or type(error).__name__
-    if fault_of(error) in (Fault.TRANSIENT, Fault.MEMORY):
+    fault = fault_of(error)
+    if fault is Fault.MEMORY:
+        return BatchTooLarge(
+            f"the database has no memory for so much at once: {text} ({code})",
+            remedy="raise max_locks_per_transaction or the database's memory",
+        )
+    if fault is Fault.TRANSIENT:
         if code is None:
             return StoreUnavailable(
                 f"the database does not answer: {text}",

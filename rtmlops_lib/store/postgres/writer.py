@@ -37,7 +37,7 @@ _DIRTY = """
     INSERT INTO {schema}.rollup_dirty (table_name, bucket)
     SELECT {table}, to_timestamp(m * 60::bigint) FROM unnest({minutes}) AS m
 """
-_OF_ROWS = (Fault.ROW, Fault.MEMORY, Fault.DUPLICATE)
+_OF_ROWS = (Fault.ROW, Fault.DUPLICATE)
 
 
 class _Again(Exception):

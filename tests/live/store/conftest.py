@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
 import pytest
 
 from rtmlops_lib.store.postgres import PostgresStore
 from tests.live.store.events import World
 
-TIMESCALE = "RTMLOPS_TEST_TIMESCALE_URL"
-
-
-def run(url: str, *statements: str) -> list[tuple]:
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-
 
 @pytest.fixture(scope="module", params=["plain", "timescale"])
-def any_database_url(
-    request: pytest.FixtureRequest, database_url: str
-) -> Iterator[str]:
+def any_database_url(request: pytest.FixtureRequest) -> str:
     """Return a fresh database: plain PostgreSQL, or with TimescaleDB."""
-    if request.param == "plain":
-        yield database_url
-        return
-    server = os.environ.get(TIMESCALE)
-    if not server:
-        pytest.skip(f"not tried on TimescaleDB: {TIMESCALE} names no server")
-    name = f"t{uuid.uuid4().hex[:12]}"
-    run(server, f"CREATE DATABASE {name}")
-    url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-    run(url, "CREATE EXTENSION IF NOT EXISTS timescaledb")
-    yield url
-    run(server, f"DROP DATABASE {name} WITH (FORCE)")
+    # Asked for by name, so that one runs where the other is not to be had.
+    plain = request.param == "plain"
+    url: str = request.getfixturevalue("database_url" if plain else "timescale_url")
+    return url
 
 
 @pytest.fixture

@@ -62,6 +62,22 @@ def test_silence_at_any_point_ends_by_the_deadline(
     assert written.rows == {"datacenter": 20_000} and not written.fenced
 
 
+@pytest.mark.parametrize("text", [b"COPY", b"PGCOPY", b"COMMIT"], ids=bytes.decode)
+def test_a_half_open_connection_does_not_lock_its_own_client_out(
+    plain_world: World, proxy: StallProxy, far: PostgresStore, text: bytes
+) -> None:
+    position = moved(plain_world.claim(0, store=far)[0], 100)
+    batch = events(range(100))
+    proxy.stall_at(text, delivered=False)
+    assert_unavailable_in_time(
+        lambda: far.write(GROUP, [batch], [position], deadline_seconds=DEADLINE)
+    )
+    # The network is back, and keeps the former connection's other end alive.
+    proxy.resume(drop=False)
+    written = far.write(GROUP, [batch], [position], deadline_seconds=DEADLINE)
+    assert written.rows == {"datacenter": 100} and not written.fenced
+
+
 def test_a_commit_that_was_stored_unanswered_is_a_success_when_tried_again(
     plain_world: World, proxy: StallProxy, far: PostgresStore
 ) -> None:

@@ -18,8 +18,8 @@ from rtmlops_lib.cli.options import (
     load_settings,
     parse_moment,
     parse_seconds,
-    print_json,
 )
+from rtmlops_lib.cli.printing import print_json
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.settings import Settings
 

@@ -210,6 +210,19 @@ def test_a_group_may_start_at_the_latest(world: World) -> None:
     running.finish()
 
 
+def test_a_partition_added_later_is_read_whole_also_by_a_group_from_the_latest(
+    world: World,
+) -> None:
+    fill(world, 10)
+    running = world.start(start="latest")
+    eventually(lambda: running.health.ready)
+    with world.broker.lock:
+        world.broker.add_partitions(TOPIC, 1)
+        fill(world, 5, partition=3, first=10)
+    eventually(lambda: len(world.database.rows) == 5)
+    running.finish()
+
+
 def test_a_broker_that_goes_away_is_waited_for(world: World) -> None:
     running = world.start()
     eventually(lambda: running.health.ready)

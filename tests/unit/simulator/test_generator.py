@@ -56,6 +56,21 @@ def test_a_live_run_sends_each_reading_once_at_its_rate(broker):
     assert summary.kept_up
 
 
+def test_seconds_are_wall_time_also_of_a_slow_run(broker):
+    plan = live_plan(4, 1.5)
+    began: list[float] = []
+
+    def note(share):
+        began[:] = [time.monotonic()]
+
+    summary = generator().live(broker.producer(), plan, START, warming=note)
+    wall = time.monotonic() - began[0]
+    assert summary.seconds == pytest.approx(1.5, abs=0.1)
+    assert summary.seconds <= wall <= summary.seconds + 0.5
+    assert summary.sent["datacenter"] == 6
+    assert summary.rate == pytest.approx(4, rel=0.07)
+
+
 def test_live_and_backfill_send_the_same_events(broker):
     end = START + timedelta(seconds=1200)
     generator().backfill(broker.producer(), START, end)
@@ -105,6 +120,28 @@ def test_a_stop_ends_a_live_run_and_flushes(broker):
     assert time.monotonic() - began < 5
     assert summary.sent["datacenter"] == len(sent(broker, "datacenter")) > 0
     timer.join()
+
+
+@pytest.mark.parametrize("mode", ["live", "backfill"])
+def test_a_stop_ends_the_warm_up_with_nothing_sent(broker, mode):
+    stop = threading.Event()
+    made = generator(stop, servers=400, interval_seconds=1.0)
+    shares = []
+
+    def warming(share):
+        shares.append(share)
+        if len(shares) == 3:
+            stop.set()
+
+    if mode == "live":
+        plan = live_plan(400, 60, servers=400)
+        summary = made.live(broker.producer(), plan, START, warming=warming)
+    else:
+        end = START + timedelta(days=30)
+        summary = made.backfill(broker.producer(), START, end, warming=warming)
+    assert len(shares) == 3
+    assert summary.sent.total() == 0 == len(sent(broker, "datacenter"))
+    assert summary.as_dict()["first_event"] is None
 
 
 def test_a_stop_ends_a_backfill(broker):

@@ -95,6 +95,42 @@ def test_a_small_fleet_has_several_roles_and_every_generation(simulate):
     assert set(fleet.generation.tolist()) == {0, 1, 2}
 
 
+def test_a_fine_step_shows_the_same_world(simulate):
+    fine, plain = (
+        simulate(hours=2, servers=10, interval_seconds=step, seed=6)
+        for step in (0.25, 1.0)
+    )
+    for field in ("cpu_usage", "power_kw", "temperature", "memory_usage"):
+        # Other random numbers, the same machines at the same hours.
+        a, b = fine.servers(field), plain.servers(field)
+        assert np.allclose(a.mean(), b.mean(), rtol=0.05), field
+        within = np.array([x.std(axis=0).mean() for x in (a, b)])
+        assert 0.75 < within[0] / within[1] < 1.33, field
+    # Heat moves slowly, a reading's own error does not.
+    steps = np.diff(fine.servers("temperature"), axis=0)
+    assert steps.std() == pytest.approx(0.25 * 2**0.5, rel=0.05)
+    smooth = fine.servers("temperature").reshape(-1, 40, 10).mean(axis=1)
+    assert np.abs(np.diff(smooth, axis=0)).max() < 2
+
+
+def test_a_fault_strikes_between_two_seconds_too(simulate):
+    fine = {"hours": 1.5, "servers": 4, "interval_seconds": 0.25, "seed": 3}
+    struck = simulate(anomaly_prob=0.4, **fine)
+    calm = simulate(**fine)
+    onsets = struck.labels.time[struck.labels.columns["anomaly_type"] == "cpu_spike"]
+    begun = onsets[onsets > struck.time[0]]
+    assert any(onset % 1_000_000 for onset in begun)
+    gap = struck.servers("cpu_usage") - calm.servers("cpu_usage")
+    for label, time in zip(
+        struck.labels.columns["server_id"], struck.labels.time, strict=True
+    ):
+        if time not in begun:
+            continue
+        server = int(label.removeprefix("srv-")) - 1
+        at = int(np.searchsorted(struck.time, time))
+        assert gap[at, server] > gap[at - 1, server] + 5
+
+
 def test_network_goes_with_load(simulate):
     run = simulate(hours=48, servers=5)
     for server in range(5):

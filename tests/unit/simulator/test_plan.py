@@ -194,3 +194,16 @@ def test_every_flag_says_its_unit():
     for name, unit in units.items():
         assert unit in options[name].help, name
     assert "--config" in options["--profile"].opts
+
+
+def test_a_run_at_the_clocks_pace_begins_behind_the_one_before_it():
+    plan = LivePlan.resolve(servers=20, default_interval_seconds=10.0)
+    start = plan.start(NOW)
+    step = timedelta(seconds=10)
+    assert plan.behind(None, start) == start
+    assert plan.behind(start - step, start) == start
+    assert plan.behind(start, start) == start + step
+    # What lies further ahead is somebody else's clock.
+    assert plan.behind(start + step, start) == start
+    fast = LivePlan.resolve(servers=20, default_interval_seconds=10.0, speed=60)
+    assert fast.behind(start, start) == start

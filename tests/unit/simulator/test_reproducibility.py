@@ -75,9 +75,65 @@ def test_a_later_run_repeats_the_events_of_an_earlier_one(
     assert {*late.labels.take(begun).identities()} <= known
 
 
-def test_more_servers_leave_the_first_ones_alone(simulate):
+@settings(
+    max_examples=6,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    interval=st.sampled_from([0.1, 0.25, 0.3, 0.7, 0.999]),
+    skipped=st.integers(0, 500),
+    chunk_steps=st.integers(1, 700),
+)
+def test_a_fine_step_repeats_too_wherever_a_run_begins(
+    simulate, start, interval, skipped, chunk_steps
+):
+    fine = {"seed": 4, "servers": 3, "anomaly_prob": 0.3, "interval_seconds": interval}
+    early = simulate(hours=600 * interval / 3600, **fine)
+    first = int(early.datacenter.time[3 * skipped])
+    late = simulate(
+        start=start + timedelta(microseconds=first - int(start.timestamp() * 1e6)),
+        hours=100 * interval / 3600,
+        chunk_steps=chunk_steps,
+        **fine,
+    )
+    end = late.datacenter.time[-1]
+    for stream in ("datacenter", "services"):
+        whole = getattr(early, stream)
+        kept = (whole.time >= first) & (whole.time <= end)
+        assert same(whole.take(kept), getattr(late, stream))
+
+
+@pytest.mark.parametrize("interval", [0.1, 0.3, 1.0, 10.0])
+def test_the_warm_up_is_bounded_and_can_be_ended(start, interval):
+    simulator = DatacenterSimulator(
+        SimulatorSettings(servers=2, interval_seconds=interval)
+    )
+    shares: list[float] = []
+
+    def note(share):
+        shares.append(share)
+        return True
+
+    next(simulator.chunks(start, chunk_steps=1, warming=note))
+    assert shares == sorted(shares) and shares[0] == 0 and 0.8 < shares[-1] < 1
+    # Five hours on a grid of a second at the finest, in blocks.
+    assert len(shares) <= 18_000 / 32 + 1
+    asked = iter([True, True, False])
+    assert list(simulator.chunks(start, warming=lambda _: next(asked))) == []
+
+
+@pytest.mark.parametrize("interval", [0.1, 10.0])
+def test_more_servers_leave_the_first_ones_alone(simulate, interval):
     few, many = (
-        simulate(hours=2, seed=8, servers=n, anomaly_prob=0.3) for n in (4, 30)
+        simulate(
+            hours=720 * interval / 3600,
+            seed=8,
+            servers=n,
+            anomaly_prob=0.3,
+            interval_seconds=interval,
+        )
+        for n in (4, 30)
     )
     for field in ("cpu_usage", "power_kw", "temperature"):
         assert np.array_equal(few.servers(field), many.servers(field)[:, :4])

@@ -12,6 +12,8 @@ import pytest
 from rtmlops_lib.streams import JsonCodec, builtin_specs
 from tests.unit.streams.streams_samples import event_bytes, raw_records
 
+pytestmark = pytest.mark.alone
+
 COUNT = 5_000
 SHAPES: dict[str, dict[str, Any]] = {
     "six fields": {},

@@ -7,12 +7,13 @@ from pathlib import Path
 from booklib.chapter import SourceError, read_chapter
 from booklib.lint.code import check_code
 from booklib.lint.frame import check_frame
+from booklib.lint.mentions import check_mentions, check_page
 from booklib.lint.problem import Problem
 from booklib.lint.references import Targets, check_prose, check_references
 from booklib.notebook import notebook_text
 from booklib.paths import Layout
 
-__all__ = ["lint_book"]
+__all__ = ["lint_book", "lint_pages"]
 
 
 def lint_book(layout: Layout, only: list[Path] | None = None) -> list[str]:
@@ -39,6 +40,7 @@ def lint_book(layout: Layout, only: list[Path] | None = None) -> list[str]:
             check_code(chapter),
             check_prose(chapter),
             check_references(chapter, targets),
+            check_mentions(chapter, numbers),
         ):
             problems += found
         shown = layout.show(chapter.path)
@@ -48,3 +50,14 @@ def lint_book(layout: Layout, only: list[Path] | None = None) -> list[str]:
         except SourceError as error:
             broken.append(str(error))
     return broken
+
+
+def lint_pages(layout: Layout) -> list[str]:
+    """Return the same for the pages beside the chapters, and for the README."""
+    written = [int(path.stem[:2]) for path in layout.sources()]
+    pages = [*sorted(layout.book.glob("*.md")), layout.root / "README.md"]
+    return [
+        f"{layout.show(page)}:{problem.line}: {problem.message}"
+        for page in pages
+        for problem in check_page(page, written)
+    ]
