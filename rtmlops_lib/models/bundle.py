@@ -10,7 +10,14 @@ from typing import Any
 
 from rtmlops_lib.models.errors import ModelRefused
 
-__all__ = ["MANIFEST", "MODEL", "TRUSTED_TYPES", "read_bundle", "sha256", "write_bundle"]
+__all__ = [
+    "MANIFEST",
+    "MODEL",
+    "TRUSTED_TYPES",
+    "read_bundle",
+    "sha256",
+    "write_bundle",
+]
 
 MODEL, MANIFEST = "model.skops", "model.json"
 # What may stand in a model file beyond skops' own list; nothing is added to it by

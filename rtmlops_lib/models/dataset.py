@@ -71,6 +71,11 @@ class Dataset:
         """First and last instant, ISO 8601."""
         return _iso(self.train.time[0]), _iso(self.holdout.time[-1])
 
+    @property
+    def holdout_start_us(self) -> int:
+        """First held-out instant, microseconds since 1970."""
+        return int(self.holdout.time[0])
+
     @classmethod
     def of_frame(
         cls,
@@ -79,8 +84,18 @@ class Dataset:
         settings: PowerSettings,
         *,
         flagged: NDArray[np.bool_] | None = None,
+        split_at: int | None = None,
     ) -> Dataset:
         """Split stored events.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Time, series key, inputs, target; Kafka's places where known.
+        flagged : ndarray of bool, shape (n,), optional
+            Rows to leave out because a detector had flagged them.
+        split_at : int, optional
+            First held-out instant in microseconds; else ``settings.holdout`` decides.
 
         Raises
         ------
@@ -112,12 +127,15 @@ class Dataset:
             series,
         ).take(order)
         # At an instant, so that one reading of the fleet is not torn apart.
-        first_held = everything.time[int(len(kept) * (1 - settings.holdout))]
+        first_held = split_at
+        if first_held is None:
+            first_held = int(everything.time[int(len(kept) * (1 - settings.holdout))])
         held = everything.time >= first_held
         train, holdout = np.flatnonzero(~held), np.flatnonzero(held)
-        if not len(train):
+        if not len(train) or not len(holdout):
             raise UsageError(
-                "all rows have the same time", remedy="give rows of several hours"
+                "the rows cannot be split into older and newer ones",
+                remedy="give rows of several hours",
             )
         return cls(
             features=features,
@@ -171,6 +189,6 @@ def _offsets(frame: pd.DataFrame) -> str:
     return " ".join(f"{p}:{r['min']}-{r['max']}" for p, r in ranges.iterrows())
 
 
-def _iso(time_us: np.int64) -> str:
+def _iso(time_us: int | np.int64) -> str:
     moment = datetime.fromtimestamp(int(time_us) / 1e6, UTC)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

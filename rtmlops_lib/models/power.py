@@ -39,7 +39,8 @@ class PowerModel:
     --------
     >>> x = np.linspace(0, 100, 200, dtype=np.float32)[:, None]
     >>> features = Features(inputs=("cpu_usage",), increasing=("cpu_usage",))
-    >>> model = PowerModel.fit(features, x, 1 + x[:, 0] / 50, PowerSettings(trees=5))
+    >>> settings = PowerSettings(trees=5, min_samples_leaf=2)
+    >>> model = PowerModel.fit(features, x, 1 + x[:, 0] / 50, settings)
     >>> float(model.predict(np.array([[50.0]], np.float32))[0].round(1))
     2.0
     """

@@ -73,7 +73,9 @@ def load_power(
             )
         stated = manifest["features"]
         features = Features(
-            tuple(stated["inputs"]), tuple(stated["cycles"]), tuple(stated["increasing"])
+            tuple(stated["inputs"]),
+            tuple(stated["cycles"]),
+            tuple(stated["increasing"]),
         )
         fill = np.array(manifest["fill"], np.float32)
         probe = np.array(manifest["probe"]["x"], np.float32)
@@ -99,10 +101,11 @@ def _check_schema(
             f"schema: the model predicts {about[1]!r} of stream {about[0]!r}, wanted "
             f"is {spec.target!r} of {spec.name!r}"
         )
-    absent = [name for name in features.inputs if name not in spec.numeric_fields]
-    if absent or spec.target in features.inputs:
+    known = set(spec.numeric_fields) - {spec.target}
+    absent = [name for name in features.inputs if name not in known]
+    if absent:
         raise ModelRefused(
-            f"schema: the model reads {(absent or [spec.target])[0]!r}, which stream "
+            f"schema: the model reads {absent[0]!r}, which stream "
             f"{spec.name!r} has not as an input",
             remedy="train a version on the stream as it is now",
         )

@@ -81,35 +81,42 @@ def train_power(
     )
 
 
-def gate_of(trained: Trained, champion: PowerModel | None, against: str) -> GateReport:
-    """Judge a candidate on its held-out rows.
+def gate_of(
+    dataset: Dataset,
+    candidate: PowerModel,
+    champion: PowerModel | None,
+    *,
+    baseline: PowerModel,
+    against: str,
+    settings: PowerSettings,
+) -> GateReport:
+    """Judge a candidate on the held-out rows.
 
     Parameters
     ----------
-    trained : Trained
+    dataset : Dataset
+        Its held-out rows are new to the candidate.
     champion : PowerModel, optional
-        What serves now; None where nothing does: then it must beat the baseline.
+        What serves now; None where nothing does: then ``baseline`` must be beaten.
     against : str
         How the report names the champion.
     """
-    holdout = trained.dataset.holdout
+    holdout = dataset.holdout
     if champion is None:
-        reference, against = trained.baseline.predict(holdout.x), "linear baseline"
-    else:
-        x = holdout.x
-        if champion.features != trained.model.features:
-            x = _reordered(trained, champion)
-        reference = champion.predict(x)
+        champion, against = baseline, "linear baseline"
+    micros = micros_per_row(
+        candidate, _inputs(dataset, candidate), settings.gate.speed_rows
+    )
     return judge(
         time=holdout.time,
-        groups=server_groups(holdout.series, holdout.y, trained.settings.gate.groups),
+        groups=server_groups(holdout.series, holdout.y, settings.gate.groups),
         y=holdout.y,
-        candidate=trained.predicted,
-        reference=reference,
+        candidate=candidate.predict(_inputs(dataset, candidate)),
+        reference=champion.predict(_inputs(dataset, champion)),
         against=against,
-        micros_per_row=trained.metrics["micros_per_row"],
-        settings=trained.settings.gate,
-        seed=trained.settings.seed,
+        micros_per_row=micros,
+        settings=settings.gate,
+        seed=settings.seed,
     )
 
 
@@ -124,12 +131,13 @@ def micros_per_row(model: PowerModel, x: NDArray[np.float32], rows: int) -> floa
     return float(best / rows * 1e6)
 
 
-def _reordered(trained: Trained, champion: PowerModel) -> NDArray[np.float32]:
-    # A former model may have read fewer fields; one it read that is gone is absent.
-    names = trained.model.features.names
-    x = trained.dataset.holdout.x
-    result = np.full((len(x), len(champion.features.names)), np.nan, np.float32)
-    for at, name in enumerate(champion.features.names):
+def _inputs(dataset: Dataset, model: PowerModel) -> NDArray[np.float32]:
+    # A former model may have read other fields; one that is gone is absent.
+    names, x = dataset.features.names, dataset.holdout.x
+    if model.features.names == names:
+        return x
+    result = np.full((len(x), len(model.features.names)), np.nan, np.float32)
+    for at, name in enumerate(model.features.names):
         if name in names:
             result[:, at] = x[:, names.index(name)]
     return result

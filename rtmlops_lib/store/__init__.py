@@ -11,10 +11,12 @@ from rtmlops_lib.store.contract import (
     TopicRef,
     Written,
 )
+from rtmlops_lib.store.model_event import ModelEvent
 
 __all__ = [
     "BatchTooLarge",
     "Claim",
+    "ModelEvent",
     "Position",
     "RefusedRow",
     "Store",

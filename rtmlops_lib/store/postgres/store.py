@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -17,8 +18,10 @@ from rtmlops_lib.store.contract import (
 )
 from rtmlops_lib.store.postgres import (
     backfill,
+    flags,
     maintenance,
     migration,
+    model_ledger,
     offsets,
     practice,
     reading,
@@ -198,6 +201,30 @@ class PostgresStore(Store):
         """Return how often each of these dead letters was replayed."""
         with self._desk.within(DESK_SECONDS) as session:
             return practice.replay_counts(session, self.schema, list(letter_keys))
+
+    def flagged(
+        self,
+        spec: StreamSpec,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> pd.DataFrame | None:
+        """Return which events a detector flagged; None where none was ever scored."""
+        with self._desk.within(LONG_SECONDS) as session:
+            return flags.flagged(session, self.schema, spec, since, until)
+
+    def model_lock(
+        self, model_name: str
+    ) -> AbstractContextManager[model_ledger.ModelLedger]:
+        """Return the ledger of a model whose aliases only we move meanwhile."""
+        return model_ledger.model_lock(self._desk, self.schema, model_name)
+
+    def model_events(
+        self, model_name: str | None = None, *, limit: int = 100
+    ) -> pd.DataFrame:
+        """Return what happened to models' aliases, newest first."""
+        with self._desk.within(DESK_SECONDS) as session:
+            return model_ledger.history(session, self.schema, model_name, limit)
 
     def mark_practice(self, written_by: str) -> None:
         """Say that this database is for practice: chapters may reset their own."""

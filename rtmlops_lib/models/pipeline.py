@@ -1,0 +1,258 @@
+"""Train, judge, register, promote: what ``rtmlops train power`` and the trainer do."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmlops_lib.errors import CheckFailed
+from rtmlops_lib.models.aliases import CHAMPION, Move, move_aliases
+from rtmlops_lib.models.bundle import MANIFEST, MODEL, sha256
+from rtmlops_lib.models.dataset import Dataset
+from rtmlops_lib.models.errors import ModelRefused
+from rtmlops_lib.models.figures import training_figures
+from rtmlops_lib.models.gate import GateReport
+from rtmlops_lib.models.lineage import lineage_tags
+from rtmlops_lib.models.power import PowerModel
+from rtmlops_lib.models.power_files import load_power, save_power
+from rtmlops_lib.models.registry import ModelRegistry, ModelVersion
+from rtmlops_lib.models.rows import rows_of_store
+from rtmlops_lib.models.settings import PowerSettings
+from rtmlops_lib.models.training import Trained, gate_of, train_power
+from rtmlops_lib.store import ModelEvent
+from rtmlops_lib.store.postgres import PostgresStore
+from rtmlops_lib.streams import StreamSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Outcome",
+    "load_version",
+    "promote_power",
+    "reference_sample",
+    "train_power_model",
+]
+
+REFERENCE = "reference.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a training did."""
+
+    version: ModelVersion
+    trained: Trained
+    gate: GateReport
+    events: list[ModelEvent]
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the version is champion now."""
+        return any(
+            e.alias == CHAMPION and e.to_version == self.version.version
+            for e in self.events
+        )
+
+
+def train_power_model(
+    registry: ModelRegistry,
+    store: PostgresStore,
+    name: str,
+    spec: StreamSpec,
+    frame: pd.DataFrame,
+    *,
+    flagged: NDArray[np.bool_] | None = None,
+    settings: PowerSettings | None = None,
+    source: str = "store",
+    promote: bool = True,
+    on_step: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """Train on rows, register the version, and promote it if the gate lets it pass.
+
+    Parameters
+    ----------
+    name : str
+        The registered model.
+    frame : DataFrame
+        See ``Dataset.of_frame``.
+    promote : bool
+        Else the version becomes challenger, whatever the gate says.
+    on_step : callable
+        Told what begins now.
+    """
+    settings = PowerSettings() if settings is None else settings
+    on_step("splitting rows by time")
+    dataset = Dataset.of_frame(frame, spec, settings, flagged=flagged)
+    trained = train_power(dataset, settings, on_step=on_step)
+    on_step("comparing with the champion")
+    champion_version = registry.aliases(name).get(CHAMPION)
+    champion = _champion(registry, name, champion_version, spec)
+    gate = gate_of(
+        dataset,
+        trained.model,
+        champion,
+        baseline=trained.baseline,
+        against=f"champion v{champion_version}",
+        settings=settings,
+    )
+    on_step("drawing")
+    unit = spec.fields[spec.target or ""].unit
+    figures = training_figures(trained, unit)
+    with tempfile.TemporaryDirectory(prefix="rtmlops-model-") as place:
+        folder = Path(place)
+        hashes = save_power(folder, trained, spec)
+        sample = reference_sample(frame, spec, settings.reference_rows)
+        sample.to_parquet(folder / REFERENCE, index=False)
+        hashes[REFERENCE] = sha256(folder / REFERENCE)
+        version = registry.register(
+            name,
+            folder,
+            hashes=hashes,
+            params={**settings.model_dump(exclude={"gate"}), **_flat(settings)},
+            metrics={
+                **trained.metrics,
+                "fit_seconds": trained.fit_seconds,
+                "rows": dataset.rows,
+                "flagged_share": dataset.flagged_share or 0.0,
+            },
+            tags=lineage_tags(trained, spec, source, gate),
+            figures=figures,
+            on_step=on_step,
+        )
+    on_step("moving aliases")
+    events = _decide(registry, store, version, gate, champion_version, promote=promote)
+    return Outcome(version, trained, gate, events)
+
+
+def promote_power(
+    registry: ModelRegistry,
+    store: PostgresStore,
+    name: str,
+    spec: StreamSpec,
+    version: int,
+    *,
+    settings: PowerSettings | None = None,
+) -> tuple[GateReport, list[ModelEvent]]:
+    """Run the gate for a registered version on stored rows; promote it if it passes.
+
+    The rows it is judged on begin where its own training ended and reach to now.
+    """
+    settings = PowerSettings() if settings is None else settings
+    found = registry.version(name, version)
+    candidate = load_version(registry, found, spec)
+    champion_version = registry.aliases(name).get(CHAMPION)
+    champion = _champion(registry, name, champion_version, spec)
+    try:
+        start, split = (
+            int(found.tags[key]) for key in ("window_start_us", "holdout_start_us")
+        )
+    except (KeyError, ValueError) as error:
+        raise ModelRefused(
+            f"manifest: v{version} does not say what it was trained on"
+        ) from error
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    frame, flagged = rows_of_store(
+        store, spec, since=epoch + timedelta(microseconds=start)
+    )
+    dataset = Dataset.of_frame(frame, spec, settings, flagged=flagged, split_at=split)
+    linear = settings.model_copy(update={"kind": "linear"})
+    baseline = PowerModel.fit(
+        dataset.features, dataset.train.x, dataset.train.y, linear
+    )
+    gate = gate_of(
+        dataset,
+        candidate,
+        champion,
+        baseline=baseline,
+        against=f"champion v{champion_version}",
+        settings=settings,
+    )
+    events = _decide(registry, store, found, gate, champion_version, promote=True)
+    return gate, events
+
+
+def load_version(
+    registry: ModelRegistry, version: ModelVersion, spec: StreamSpec
+) -> PowerModel:
+    """Download a version and return its model, every check passed."""
+    with tempfile.TemporaryDirectory(prefix="rtmlops-model-") as place:
+        registry.download(version, (MODEL, MANIFEST), Path(place))
+        return load_power(Path(place), version.sha256, spec)
+
+
+def reference_sample(
+    frame: pd.DataFrame, spec: StreamSpec, at_most: int
+) -> pd.DataFrame:
+    """Return raw rows of whole instants, evenly spread over the window.
+
+    What drift tests compare with later: nothing scaled, filled or left out.
+    """
+    time = frame[spec.time.field]
+    if len(frame) <= at_most:
+        return frame.sort_values(spec.time.field, ignore_index=True)
+    instants = np.sort(time.unique())
+    step = -(-len(frame) // at_most)
+    kept = frame.loc[time.isin(instants[::step])]
+    return kept.sort_values(spec.time.field, ignore_index=True)
+
+
+def _champion(
+    registry: ModelRegistry, name: str, version: int | None, spec: StreamSpec
+) -> PowerModel | None:
+    if version is None:
+        return None
+    try:
+        return load_version(registry, registry.version(name, version), spec)
+    except ModelRefused as error:
+        raise CheckFailed(
+            f"the champion v{version} cannot be compared with: {error.message}",
+            remedy="promote by 'rtmlops models promote --force --reason …'",
+        ) from error
+
+
+def _decide(
+    registry: ModelRegistry,
+    store: PostgresStore,
+    version: ModelVersion,
+    gate: GateReport,
+    champion_version: int | None,
+    *,
+    promote: bool,
+) -> list[ModelEvent]:
+    if promote and gate.passed:
+        return move_aliases(
+            registry,
+            store,
+            version.name,
+            Move.promote(version.version, reason=gate.summary, detail=gate.to_dict()),
+            expected_champion=champion_version,
+        )
+    if not promote:
+        return move_aliases(
+            registry,
+            store,
+            version.name,
+            Move.shadow(version.version, reason=gate.summary),
+        )
+    refusal = ModelEvent(
+        model_name=version.name,
+        action="refuse",
+        to_version=version.version,
+        reason=gate.summary,
+        detail=gate.to_dict(),
+    )
+    with store.model_lock(version.name) as ledger:
+        ledger.plan([refusal], done=True)
+    return [refusal]
+
+
+def _flat(settings: PowerSettings) -> dict[str, object]:
+    return {f"gate.{k}": v for k, v in settings.gate.model_dump().items()}
