@@ -20,53 +20,60 @@ from rtmlops_lib.errors import UsageError
 
 __all__ = ["app"]
 
+GroupOption = Annotated[
+    str, typer.Option(help="Consumer group; each has positions of its own.")
+]
+FromOption = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        help="Where a new group begins: earliest, latest, a time (ISO 8601) or "
+        "a length of time ago (2h). A group that has read before goes on, and reads "
+        "partitions that were added later whole.",
+    ),
+]
+UntilIdleOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="Stop after so many seconds with nothing left to read (for scripts).",
+    ),
+]
+MaxWaitOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        help="With --until-idle: give up (exit 3) after so many seconds without "
+        "progress.",
+    ),
+]
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        help="TCP port for /metrics, /healthz and /readyz; 0 means off. Default: 0."
+    ),
+]
+InstanceOption = Annotated[
+    str | None,
+    typer.Option(help="Static membership (a StatefulSet's pod name)."),
+]
+
 app = subcommands("Run a consumer until it is stopped.")
 
 
 @app.command()
 def storage(
     stream: StreamsOption = None,
-    group: Annotated[
-        str, typer.Option(help="Consumer group; each has positions of its own.")
-    ] = "storage",
-    start: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            help="Where a new group begins: earliest, latest, a time (ISO 8601) or "
-            "a length of time ago (2h). A group that has read before goes on, and reads "
-            "partitions that were added later whole.",
-        ),
-    ] = "earliest",
+    group: GroupOption = "storage",
+    start: FromOption = "earliest",
     client: ClientOption = None,
     store: Annotated[str, typer.Option(help="Where rows go: postgres.")] = "postgres",
     topic_prefix: TopicPrefixOption = None,
     schema: SchemaOption = None,
-    until_idle: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            help="Stop after so many seconds with nothing left to read (for scripts).",
-        ),
-    ] = None,
-    max_wait: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            help="With --until-idle: give up (exit 3) after so many seconds without "
-            "progress.",
-        ),
-    ] = 120.0,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            help="TCP port for /metrics, /healthz and /readyz; 0 means off. Default: 0."
-        ),
-    ] = None,
-    group_instance_id: Annotated[
-        str | None,
-        typer.Option(help="Static membership (a StatefulSet's pod name)."),
-    ] = None,
+    until_idle: UntilIdleOption = None,
+    max_wait: MaxWaitOption = 120.0,
+    metrics_port: MetricsPortOption = None,
+    group_instance_id: InstanceOption = None,
 ) -> int:
     """Store every event of the streams as one row, exactly once."""
     from rtmlops_lib.services.loop_options import LoopOptions
@@ -100,6 +107,49 @@ def storage(
     )
 
 
-@app.callback()
-def _group() -> None:
-    """Keep ``storage`` a subcommand while it is the only one."""
+@app.command()
+def predictor(
+    stream: StreamsOption = None,
+    group: GroupOption = "predictor",
+    start: FromOption = "earliest",
+    client: ClientOption = None,
+    topic_prefix: TopicPrefixOption = None,
+    schema: SchemaOption = None,
+    until_idle: UntilIdleOption = None,
+    max_wait: MaxWaitOption = 120.0,
+    metrics_port: MetricsPortOption = None,
+    group_instance_id: InstanceOption = None,
+) -> int:
+    """Predict the streams' targets by the models that are champion and challenger.
+
+    It waits, not ready, until there is a champion. Default: every built-in stream
+    that has a target.
+    """
+    from rtmlops_lib.services.loop_options import LoopOptions
+    from rtmlops_lib.services.predictor_process import run_predictor
+
+    settings = load_settings(
+        service=True,
+        kafka_client=client,
+        topic_prefix=topic_prefix,
+        database_schema=schema,
+        metrics_port=metrics_port,
+    )
+    specs = chosen_specs(stream, settings)
+    if not stream:
+        specs = [spec for spec in specs if spec.target is not None]
+    return run_predictor(
+        settings,
+        specs,
+        group=group,
+        options=LoopOptions(
+            start=(
+                start
+                if start in ("earliest", "latest")
+                else parse_moment(start, option="--from")
+            ),
+            until_idle=until_idle,
+            max_wait=max_wait,
+        ),
+        group_instance_id=group_instance_id,
+    )

@@ -28,6 +28,7 @@ ClickException: type[Exception] = next(
 _STACK = "Local stack"
 _SERVICES = "Services"
 _DATA = "Streams and data"
+_MODELS = "Models"
 COMMANDS = {
     "up": LazyCommand(
         "stack",
@@ -74,6 +75,12 @@ COMMANDS = {
     ),
     "consume": LazyCommand(
         "consume", "app", "Run a consumer until it is stopped.", _SERVICES
+    ),
+    "train": LazyCommand(
+        "train", "app", "Train a model, register it, promote it if it passes.", _MODELS
+    ),
+    "models": LazyCommand(
+        "models", "app", "List, compare, promote and roll back models.", _MODELS
     ),
     "stream": LazyCommand(
         "stream", "app", "Draft, show and check specs; look into their topics.", _DATA

@@ -89,7 +89,8 @@ def judge(
     y, candidate, reference : ndarray of float, shape (n,)
         Truth and the two predictions.
     """
-    block = (time // int(settings.block_seconds * 1e6)).astype(np.int64)
+    seconds = _block_seconds(time, settings)
+    block = (time // int(seconds * 1e6)).astype(np.int64)
     ours = percentage_errors(y, candidate)
     theirs = percentage_errors(y, reference)
     blocks = len(np.unique(block))
@@ -97,7 +98,7 @@ def judge(
         missing = Check(
             "enough data",
             False,
-            f"the held-out rows span {blocks} blocks of {settings.block_seconds:g} s, "
+            f"the held-out rows span {blocks} blocks of {seconds:g} s, "
             f"{settings.min_blocks} are needed",
         )
         return GateReport(against, (missing, _speed(micros_per_row, settings)))
@@ -117,6 +118,12 @@ def judge(
             _speed(micros_per_row, settings),
         ),
     )
+
+
+def _block_seconds(time: NDArray[np.int64], settings: GateSettings) -> float:
+    span = float(time.max() - time.min()) / 1e6
+    wanted = min(settings.block_seconds, span / settings.blocks)
+    return max(wanted, settings.min_block_seconds)
 
 
 def block_bootstrap(

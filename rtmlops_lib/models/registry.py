@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,6 +97,8 @@ class ModelRegistry:
                 os.environ.setdefault(name, value)
             from mlflow import MlflowClient
 
+            # It announces every wait for a version at INFO, on standard error.
+            logging.getLogger("mlflow").setLevel(logging.WARNING)
             self._lazy = MlflowClient(self.tracking_uri, self.tracking_uri)
         return self._lazy
 

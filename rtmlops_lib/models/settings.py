@@ -22,8 +22,11 @@ class GateSettings(_Frozen):
         Of the bootstrap interval of the error difference.
     resamples : int
         Bootstrap resamples.
-    block_seconds : float
-        Errors within a block are dependent, blocks are taken as independent.
+    block_seconds, min_block_seconds, blocks : float, float, int
+        Errors within a block are dependent, blocks are taken as independent. Shorter
+        ones, down to the minimum, where the rows do not span so many.
+    min_blocks : int
+        Fewer give no verdict.
     group_margin : float
         A server group may be worse by this share of the champion's error.
     groups : int
@@ -35,6 +38,8 @@ class GateSettings(_Frozen):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=2_000, ge=200, le=100_000)
     block_seconds: float = Field(default=3_600.0, gt=0)
+    min_block_seconds: float = Field(default=600.0, gt=0)
+    blocks: int = Field(default=12, ge=2)
     min_blocks: int = Field(default=6, ge=2)
     group_margin: float = Field(default=0.05, ge=0)
     groups: int = Field(default=4, ge=1, le=50)
