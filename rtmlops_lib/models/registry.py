@@ -19,7 +19,7 @@ __all__ = ["ModelRegistry", "ModelVersion"]
 # MLflow's own defaults are 120 s and seven tries, doubling: half an hour for one call
 # to a server that is away. What a site sets itself stays.
 _ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
