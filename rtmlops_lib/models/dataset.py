@@ -112,7 +112,7 @@ class Dataset:
             )
         usable = frame[target].notna().to_numpy(np.bool_)
         if flagged is not None:
-            usable &= ~flagged
+            usable = usable & ~flagged
         kept = frame.loc[usable] if not usable.all() else frame
         time = micros(kept[spec.time.field])
         _check_enough(time, settings)
