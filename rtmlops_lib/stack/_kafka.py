@@ -114,7 +114,7 @@ class KafkaPart:
             shutil.rmtree(fresh, ignore_errors=True)
             properties = self._folder / "format.properties"
             properties.write_text(self.properties(fresh.name), encoding="utf-8")
-            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
+            cluster_id = _new_cluster_id()
             self._run(
                 ("kafka.tools.StorageTool", "format", "--cluster-id", cluster_id)
                 + ("--config", properties.name)
@@ -190,3 +190,11 @@ def _quiet_flags() -> tuple[str, ...]:
         "--sun-misc-unsafe-memory-access=allow",
         "--enable-native-access=ALL-UNNAMED",
     )
+
+
+def _new_cluster_id() -> str:
+    """Return a random one; never with a leading -, which would read as an option."""
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
+        if not text.startswith("-"):
+            return text
