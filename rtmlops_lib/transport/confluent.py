@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, repeat
@@ -27,7 +28,7 @@ from rtmlops_lib.transport.ports import EventConsumer, Polled
 __all__ = ["ConfluentConsumer"]
 
 _LOG = get_logger(__name__)
-_CALL_TIMEOUT_SECONDS = 5.0
+_CLOSE_SECONDS = 3.0
 # consume() returns early only when it has everything it was asked for; short slices
 # hand over what came, and changes of membership, without waiting for more.
 _SLICE_SECONDS = 0.02
@@ -394,8 +395,24 @@ class ConfluentConsumer(EventConsumer):
         """Leave the group and close, within 5 seconds; twice is fine."""
         client, self._client = self._client, None
         self._admin.close()
-        if client is not None:
+        if client is None:
+            return
+        # librdkafka waits for the broker's farewell without end, and takes no timeout.
+        leaving = threading.Thread(
+            target=self._leave_group, args=(client,), name="leave-group", daemon=True
+        )
+        leaving.start()
+        leaving.join(_CLOSE_SECONDS)
+        if leaving.is_alive():
+            _LOG.warning(
+                "leaving_unanswered", group=self.group, waited_seconds=_CLOSE_SECONDS
+            )
+
+    def _leave_group(self, client: Any) -> None:
+        try:
             client.close()
+        except confluent_kafka().KafkaException as error:
+            _LOG.debug("close_failed", error=str(error))
 
     def _opened(self) -> Any:
         if self._client is None:
