@@ -34,8 +34,8 @@ def storage(
         typer.Option(
             "--from",
             help="Where a new group begins: earliest, latest, a time (ISO 8601) or "
-            "a length of time ago (2h). A group that has read before goes on, and reads "
-            "partitions that were added later whole.",
+            "a length of time ago (2h). A group that has read before goes on, and "
+            "reads partitions that were added later whole.",
         ),
     ] = "earliest",
     client: ClientOption = None,

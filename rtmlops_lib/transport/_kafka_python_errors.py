@@ -24,6 +24,12 @@ _AUTHENTICATION = (
     errors.IllegalSaslStateError,
     errors.SecurityDisabledError,
 )
+# Which no client of kafka-python takes, and all hand on. A broker that accepts a
+# connection and then says nothing is otherwise waited for twice as long as asked.
+_SETUP = {
+    "socket_connection_setup_timeout_ms": 4_000,
+    "socket_connection_setup_timeout_max_ms": 4_000,
+}
 _NOISY = (
     "kafka.cluster",
     "kafka.consumer.fetcher",
@@ -112,7 +118,7 @@ def construct(
     made: list[Any] = []
 
     def remembered(**client_config: Any) -> Any:
-        made.append(KafkaNetClient(**client_config))
+        made.append(KafkaNetClient(**_SETUP, **client_config))
         return made[-1]
 
     try:

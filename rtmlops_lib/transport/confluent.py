@@ -12,7 +12,7 @@ from rtmlops_lib.errors import UsageError
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import RawRecords, TopicPartition
-from rtmlops_lib.transport._client_settings import CLIENT_ID
+from rtmlops_lib.transport._client_settings import CLIENT_ID, CONNECT_SECONDS
 from rtmlops_lib.transport._confluent_errors import (
     base_config,
     confluent_kafka,
@@ -28,7 +28,7 @@ from rtmlops_lib.transport.ports import EventConsumer, Polled
 __all__ = ["ConfluentConsumer"]
 
 _LOG = get_logger(__name__)
-_CLOSE_SECONDS = 3.0
+_CLOSE_SECONDS = 2.0
 # consume() returns early only when it has everything it was asked for; short slices
 # hand over what came, and changes of membership, without waiting for more.
 _SLICE_SECONDS = 0.02
@@ -99,7 +99,7 @@ class ConfluentConsumer(EventConsumer):
             with translated(self.settings):
                 # librdkafka connects in the background: ask, so that a wrong address
                 # is an error here and not an idle consumer.
-                self._client.list_topics(self.topics[0], timeout=10.0)
+                self._client.list_topics(self.topics[0], timeout=CONNECT_SECONDS)
             self._client.subscribe(
                 list(self.topics),
                 on_assign=self._on_assign,

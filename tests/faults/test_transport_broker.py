@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
 from rtmlops_lib.errors import ConfigurationFault
 from rtmlops_lib.settings import Settings
-from rtmlops_lib.stack._jars import JarCache
 from rtmlops_lib.streams import TopicPartition
 from rtmlops_lib.transport import (
     DeliveryFailed,
@@ -28,18 +25,6 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.faults, pytest.mark.slow]
 CLIENTS = ("kafka-python", "confluent")
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnKafka]:
-    folder = tmp_path_factory.mktemp("kafka")
-    jars = JarCache.for_user(folder, os.environ)
-    jars.ensure()
-    broker = OwnKafka(folder, jars)
-    broker.format()
-    broker.start()
-    yield broker
-    broker.close()
 
 
 class Reader:
