@@ -32,6 +32,7 @@ _SETUP = {
 }
 _NOISY = (
     "kafka.cluster",
+    "kafka.coordinator",
     "kafka.consumer.fetcher",
     "kafka.coordinator.base",
     "kafka.coordinator.heartbeat",
@@ -68,6 +69,13 @@ def translation(error: BaseException, settings: Settings) -> RtmlopsError:
         return ConfigurationFault(
             f"Kafka at {where} refuses the name ({text})",
             remedy="use letters, digits, '.', '_' and '-' only",
+        )
+    if isinstance(error, errors.InvalidSessionTimeoutError):
+        return ConfigurationFault(
+            f"Kafka at {where} does not allow a session timeout of "
+            f"{settings.kafka_session_timeout_ms} ms",
+            remedy="set RTMLOPS_KAFKA_SESSION_TIMEOUT_MS within the brokers' "
+            "group.min.session.timeout.ms and group.max.session.timeout.ms",
         )
     if isinstance(error, errors.UnknownTopicOrPartitionError):
         return ConfigurationFault(

@@ -271,6 +271,7 @@ class ConfluentConsumer(EventConsumer):
             codes.TOPIC_AUTHORIZATION_FAILED,
             codes.GROUP_AUTHORIZATION_FAILED,
             codes.FENCED_INSTANCE_ID,
+            codes.INVALID_SESSION_TIMEOUT,
         ):
             raise translation(error, self.settings)
         _LOG.debug("client_event", error=str(error))

@@ -137,6 +137,26 @@ def test_closing_before_a_silent_broker_takes_five_seconds_at_most(
     )
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_session_that_the_broker_does_not_allow_is_a_configuration_fault(
+    broker: OwnKafka, client: str
+) -> None:
+    settings = Settings(
+        kafka_bootstrap_servers=broker.bootstrap,
+        kafka_session_timeout_ms=1_000,
+        kafka_heartbeat_interval_ms=300,
+    )
+    topic = f"session-{uuid.uuid4().hex[:8]}"
+    with open_admin(settings) as admin:
+        admin.create(topic)
+    consumer = open_consumer(settings, group=topic, topics=[topic], client=client)
+    try:
+        with pytest.raises(ConfigurationFault, match="session timeout of 1000 ms"):
+            Reader(consumer).until(b"never", 10)
+    finally:
+        consumer.close()
+
+
 def signed_in(broker: OwnKafka, mechanism: str, password: str) -> Settings:
     return Settings(
         kafka_bootstrap_servers=broker.sasl_bootstrap,
