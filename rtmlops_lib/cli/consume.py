@@ -28,8 +28,8 @@ FromOption = Annotated[
     typer.Option(
         "--from",
         help="Where a new group begins: earliest, latest, a time (ISO 8601) or "
-        "a length of time ago (2h). A group that has read before goes on, and reads "
-        "partitions that were added later whole.",
+        "a length of time ago (2h). A group that has read before goes on, and "
+        "reads partitions that were added later whole.",
     ),
 ]
 UntilIdleOption = Annotated[

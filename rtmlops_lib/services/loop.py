@@ -44,8 +44,11 @@ POLL_SECONDS = 0.1
 BUSY_POLL_SECONDS = 0.01
 # A broker that is back shall not wait long for us to notice.
 KAFKA_BACKOFF_CAP_SECONDS = 2.0
-# SIGTERM must be answered within 10 s: 7 for the database, the rest for Kafka.
+# SIGTERM must be answered within 10 s. The last write may take 7 of them, the call to
+# Kafka under way included; then up to 2 are needed to leave the group, and up to 2 of
+# the 7 went to the last commit, which is not begun any later than this.
 LAST_WRITE_SECONDS = 7.0
+LAST_COMMIT_SECONDS = 5.0
 
 
 class ConsumeLoop:
@@ -97,6 +100,7 @@ class ConsumeLoop:
         self._health = health
         self._report = Report(metrics, health, letters=sink is not None)
         self._stop = threading.Event()
+        self._stop_asked = 0.0
         self._consumer: EventConsumer | None = None
         self._owned = Ownership(group, options.start)
         self._intake = Intake(
@@ -120,7 +124,9 @@ class ConsumeLoop:
 
     def stop(self) -> None:
         """Ask the loop to finish what is in hand and return; from any thread."""
-        self._stop.set()
+        if not self._stop.is_set():
+            self._stop_asked = time.monotonic()
+            self._stop.set()
 
     def run(self) -> int:
         """Consume until stopped or idle; return the exit code.
@@ -159,10 +165,16 @@ class ConsumeLoop:
         self._apply_membership(consumer, polled)
         self._take_in(polled)
         self._settle(consumer)
-        self._give_work(consumer)
-        self._check_topics(consumer)
-        self._commit_to_kafka(consumer)
-        self._report_lag(consumer)
+        for work in (
+            self._give_work,
+            self._check_topics,
+            self._commit_to_kafka,
+            self._report_lag,
+        ):
+            # Each may wait for Kafka as long as a stop may take altogether.
+            if self._stop.is_set():
+                return
+            work(consumer)
         self._report.clear("kafka")
         self._kafka_backoff.reset()
 
@@ -181,7 +193,8 @@ class ConsumeLoop:
 
     def _finish(self, gave_up: str | None) -> int:
         """Write what is in hand, tell Kafka, leave; 0 when all of that worked."""
-        deadline = time.monotonic() + LAST_WRITE_SECONDS
+        asked = self._stop_asked or time.monotonic()
+        deadline = asked + LAST_WRITE_SECONDS
         # Claims are of no use any more; what is in hand of claimed partitions is.
         self._drop([owned.tp for owned in self._owned.unclaimed])
         self._writer.deadline_seconds = min(
@@ -198,7 +211,8 @@ class ConsumeLoop:
                 time.sleep(0.02)
                 self._writer.pump()
         unwritten = self._writer.busy or self._intake.count > 0
-        answering = "kafka" not in self._report.faults and time.monotonic() < deadline
+        early = time.monotonic() < asked + LAST_COMMIT_SECONDS
+        answering = "kafka" not in self._report.faults and early
         if self._consumer is not None and answering and not unwritten:
             self._cadence.now("commit")
             self._commit_to_kafka(self._consumer)
@@ -479,7 +493,7 @@ class ConsumeLoop:
         )
         self._progress = False
         if verdict is IdleVerdict.IDLE:
-            self._stop.set()
+            self.stop()
         if verdict is IdleVerdict.GAVE_UP:
             return f"no end after {self._idle.max_wait:g} s: {why_not}"
         return None

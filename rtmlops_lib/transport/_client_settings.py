@@ -11,6 +11,7 @@ from rtmlops_lib.settings import KafkaSecurity, Settings
 
 __all__ = [
     "CLIENT_ID",
+    "CONNECT_SECONDS",
     "confluent_extra",
     "confluent_security",
     "kafka_python_extra",
@@ -19,6 +20,8 @@ __all__ = [
 ]
 
 CLIENT_ID = "rtmlops"
+# How long opening a client may take; a process that is told to stop meanwhile has 10 s.
+CONNECT_SECONDS = 5
 # What the contract of the ports rests on; nobody may change it from outside.
 _FIXED = {
     "acks",

@@ -113,6 +113,13 @@ def translation(error: Any, settings: Settings) -> RtmlopsError:
             f"Kafka at {where} refuses the name ({error})",
             remedy="use letters, digits, '.', '_' and '-' only",
         )
+    if code == codes.INVALID_SESSION_TIMEOUT:
+        return ConfigurationFault(
+            f"Kafka at {where} does not allow a session timeout of "
+            f"{settings.kafka_session_timeout_ms} ms",
+            remedy="set RTMLOPS_KAFKA_SESSION_TIMEOUT_MS within the brokers' "
+            "group.min.session.timeout.ms and group.max.session.timeout.ms",
+        )
     if code in (
         codes.UNKNOWN_TOPIC_OR_PART,
         codes._UNKNOWN_TOPIC,  # noqa: SLF001

@@ -24,8 +24,15 @@ _AUTHENTICATION = (
     errors.IllegalSaslStateError,
     errors.SecurityDisabledError,
 )
+# Which no client of kafka-python takes, and all hand on. A broker that accepts a
+# connection and then says nothing is otherwise waited for twice as long as asked.
+_SETUP = {
+    "socket_connection_setup_timeout_ms": 4_000,
+    "socket_connection_setup_timeout_max_ms": 4_000,
+}
 _NOISY = (
     "kafka.cluster",
+    "kafka.coordinator",
     "kafka.consumer.fetcher",
     "kafka.coordinator.base",
     "kafka.coordinator.heartbeat",
@@ -62,6 +69,13 @@ def translation(error: BaseException, settings: Settings) -> RtmlopsError:
         return ConfigurationFault(
             f"Kafka at {where} refuses the name ({text})",
             remedy="use letters, digits, '.', '_' and '-' only",
+        )
+    if isinstance(error, errors.InvalidSessionTimeoutError):
+        return ConfigurationFault(
+            f"Kafka at {where} does not allow a session timeout of "
+            f"{settings.kafka_session_timeout_ms} ms",
+            remedy="set RTMLOPS_KAFKA_SESSION_TIMEOUT_MS within the brokers' "
+            "group.min.session.timeout.ms and group.max.session.timeout.ms",
         )
     if isinstance(error, errors.UnknownTopicOrPartitionError):
         return ConfigurationFault(
@@ -112,7 +126,7 @@ def construct(
     made: list[Any] = []
 
     def remembered(**client_config: Any) -> Any:
-        made.append(KafkaNetClient(**client_config))
+        made.append(KafkaNetClient(**_SETUP, **client_config))
         return made[-1]
 
     try:

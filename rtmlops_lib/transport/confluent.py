@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, repeat
@@ -11,7 +12,7 @@ from rtmlops_lib.errors import UsageError
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import RawRecords, TopicPartition
-from rtmlops_lib.transport._client_settings import CLIENT_ID
+from rtmlops_lib.transport._client_settings import CLIENT_ID, CONNECT_SECONDS
 from rtmlops_lib.transport._confluent_errors import (
     base_config,
     confluent_kafka,
@@ -27,7 +28,7 @@ from rtmlops_lib.transport.ports import EventConsumer, Polled
 __all__ = ["ConfluentConsumer"]
 
 _LOG = get_logger(__name__)
-_CALL_TIMEOUT_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
 # consume() returns early only when it has everything it was asked for; short slices
 # hand over what came, and changes of membership, without waiting for more.
 _SLICE_SECONDS = 0.02
@@ -98,7 +99,7 @@ class ConfluentConsumer(EventConsumer):
             with translated(self.settings):
                 # librdkafka connects in the background: ask, so that a wrong address
                 # is an error here and not an idle consumer.
-                self._client.list_topics(self.topics[0], timeout=10.0)
+                self._client.list_topics(self.topics[0], timeout=CONNECT_SECONDS)
             self._client.subscribe(
                 list(self.topics),
                 on_assign=self._on_assign,
@@ -270,6 +271,7 @@ class ConfluentConsumer(EventConsumer):
             codes.TOPIC_AUTHORIZATION_FAILED,
             codes.GROUP_AUTHORIZATION_FAILED,
             codes.FENCED_INSTANCE_ID,
+            codes.INVALID_SESSION_TIMEOUT,
         ):
             raise translation(error, self.settings)
         _LOG.debug("client_event", error=str(error))
@@ -394,8 +396,24 @@ class ConfluentConsumer(EventConsumer):
         """Leave the group and close, within 5 seconds; twice is fine."""
         client, self._client = self._client, None
         self._admin.close()
-        if client is not None:
+        if client is None:
+            return
+        # librdkafka waits for the broker's farewell without end, and takes no timeout.
+        leaving = threading.Thread(
+            target=self._leave_group, args=(client,), name="leave-group", daemon=True
+        )
+        leaving.start()
+        leaving.join(_CLOSE_SECONDS)
+        if leaving.is_alive():
+            _LOG.warning(
+                "leaving_unanswered", group=self.group, waited_seconds=_CLOSE_SECONDS
+            )
+
+    def _leave_group(self, client: Any) -> None:
+        try:
             client.close()
+        except confluent_kafka().KafkaException as error:
+            _LOG.debug("close_failed", error=str(error))
 
     def _opened(self) -> Any:
         if self._client is None:

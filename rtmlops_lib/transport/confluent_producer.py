@@ -8,7 +8,7 @@ from typing import Any
 
 from rtmlops_lib.errors import ConfigurationFault
 from rtmlops_lib.settings import Settings
-from rtmlops_lib.transport._client_settings import CLIENT_ID
+from rtmlops_lib.transport._client_settings import CLIENT_ID, CONNECT_SECONDS
 from rtmlops_lib.transport._confluent_errors import (
     base_config,
     confluent_kafka,
@@ -67,7 +67,7 @@ class ConfluentProducer(EventProducer):
         try:
             with translated(self.settings):
                 # librdkafka connects in the background: ask for nothing in particular.
-                self._client.list_topics("__consumer_offsets", timeout=10.0)
+                self._client.list_topics("__consumer_offsets", timeout=CONNECT_SECONDS)
         except (TransportUnavailable, ConfigurationFault) as error:
             self._client.poll(0)
             fault = self._fault

@@ -20,6 +20,7 @@ from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import RawRecords, TopicPartition
 from rtmlops_lib.transport._client_settings import (
     CLIENT_ID,
+    CONNECT_SECONDS,
     kafka_python_extra,
     kafka_python_security,
 )
@@ -37,7 +38,9 @@ __all__ = ["KafkaPythonConsumer", "columns"]
 
 _LOG = get_logger(__name__)
 _CALL_TIMEOUT_MS = 5_000
-_CLOSE_TIMEOUT_MS = 2_000
+# Less: it is for lag tools only, and one of the last things a member does.
+_COMMIT_TIMEOUT_MS = 2_000
+_CLOSE_TIMEOUT_MS = 1_500
 _METADATA_SECONDS = 0.5
 # A change of membership is handed over within one slice, whatever the timeout.
 _SLICE_SECONDS = 0.1
@@ -145,7 +148,7 @@ class KafkaPythonConsumer(EventConsumer):
             "allow_auto_create_topics": False,
             "metadata_max_age_ms": 5_000,
             "request_timeout_ms": 15_000,
-            "bootstrap_timeout_ms": 10_000,
+            "bootstrap_timeout_ms": CONNECT_SECONDS * 1_000,
             "reconnect_backoff_max_ms": 1_000,
             # One response is parsed while the next is on its way; both bound memory.
             "fetch_max_bytes": 8 * 2**20,
@@ -265,7 +268,7 @@ class KafkaPythonConsumer(EventConsumer):
         if not mine:
             return
         try:
-            self._opened().commit(mine, timeout_ms=_CALL_TIMEOUT_MS)
+            self._opened().commit(mine, timeout_ms=_COMMIT_TIMEOUT_MS)
         except (
             errors.CommitFailedError,
             errors.IllegalGenerationError,

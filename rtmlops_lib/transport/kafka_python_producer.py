@@ -12,6 +12,7 @@ from rtmlops_lib.errors import ConfigurationFault, RtmlopsError, UsageError
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.transport._client_settings import (
     CLIENT_ID,
+    CONNECT_SECONDS,
     kafka_python_extra,
     kafka_python_security,
 )
@@ -68,7 +69,7 @@ class KafkaPythonProducer(EventProducer):
             "max_block_ms": int(_BLOCK_SECONDS * 1000),
             "request_timeout_ms": 10_000,
             "delivery_timeout_ms": 60_000,
-            "bootstrap_timeout_ms": 10_000,
+            "bootstrap_timeout_ms": CONNECT_SECONDS * 1_000,
             "reconnect_backoff_max_ms": 1_000,
             "allow_auto_create_topics": False,
             "metrics_enabled": False,

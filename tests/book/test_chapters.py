@@ -1,4 +1,8 @@
-"""Every chapter, as plain papermill runs it: the notebook, any folder, a live stack."""
+"""Every chapter, as plain papermill runs it: the notebook, any folder, a live stack.
+
+With other parameters than the published ones: those are run by ``make book``, and a
+reader may change them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from pathlib import Path
 
 import papermill
 import pytest
+from booklib.chapter import read_chapter
+from booklib.execution import parameter_names
 from booklib.paths import ROOT, Layout
 from booklib.stack import clean_environment
 
@@ -17,6 +23,18 @@ pytestmark = [pytest.mark.live, pytest.mark.book, pytest.mark.slow]
 
 LAYOUT = Layout(ROOT)
 NOTEBOOKS = sorted(LAYOUT.notebooks.glob("[0-9][0-9]_*.ipynb"))
+# Less to wait for, and every kind of parameter is another than the published one.
+PARAMETERS = {
+    "01_meet_the_stack": {"n_servers": 12, "watch_seconds": 5, "day_hours": 14},
+    "02_generate_events": {"n_servers": 16, "live_seconds": 4, "backfill_hours": 2},
+    "03_kafka": {"n_servers": 5, "burst_per_tick": 120, "outage_minutes": 40},
+    "04_consume_to_timescaledb": {
+        "n_servers": 8,
+        "batch_size": 200,
+        "load_seconds": 18,
+        "n_kills": 2,
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +73,13 @@ def test_a_chapter_runs_alone_from_any_folder(
     environ["IPYTHONDIR"] = str(tmp_path / "ipython")
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
+    parameters = PARAMETERS[notebook.stem]
+    known = parameter_names(read_chapter(LAYOUT.chapters / f"{notebook.stem}.md"))
+    assert set(parameters) <= set(known)
     executed = papermill.execute_notebook(
         str(notebook),
         str(tmp_path / "out.ipynb"),
+        parameters=parameters,
         cwd=str(tmp_path),
         kernel_name="python3",
         execution_timeout=300,

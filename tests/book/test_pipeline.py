@@ -179,7 +179,7 @@ def test_a_cell_that_never_ends_is_stopped(
         book,
         select(book, []),
         clean_environment(book),
-        cell_timeout=20,
+        cell_timeout=8,
         say=lambda _: None,
     )
     assert "imeout" in runs[0].error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from rtmlops_lib.settings import Settings
+from rtmlops_lib.stack._jars import JarCache
 from tests.support.lab import Lab
+from tests.support.own_kafka import OwnKafka
 
 
 @contextmanager
@@ -26,6 +29,21 @@ def lab_on(url: str, kafka: str, prefix: str, folder: Path) -> Iterator[Lab]:
     made.create()
     yield made
     made.sql(f"DROP SCHEMA IF EXISTS {settings.database_schema} CASCADE")
+
+
+@pytest.fixture(scope="package")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnKafka]:
+    """A Kafka that may be stopped and killed; whoever does so brings it back."""
+    folder = tmp_path_factory.mktemp("kafka")
+    jars = JarCache.for_user(folder, os.environ)
+    jars.ensure()
+    broker = OwnKafka(folder, jars)
+    broker.format()
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.close()
 
 
 @pytest.fixture

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
 from rtmlops_lib.errors import ConfigurationFault
 from rtmlops_lib.settings import Settings
-from rtmlops_lib.stack._jars import JarCache
 from rtmlops_lib.streams import TopicPartition
 from rtmlops_lib.transport import (
     DeliveryFailed,
@@ -24,21 +21,10 @@ from rtmlops_lib.transport import (
     open_producer,
 )
 from tests.support.own_kafka import PASSWORD, USER, OwnKafka
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.faults, pytest.mark.slow]
 CLIENTS = ("kafka-python", "confluent")
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnKafka]:
-    folder = tmp_path_factory.mktemp("kafka")
-    jars = JarCache.for_user(folder, os.environ)
-    jars.ensure()
-    broker = OwnKafka(folder, jars)
-    broker.format()
-    broker.start()
-    yield broker
-    broker.close()
 
 
 class Reader:
@@ -117,6 +103,58 @@ def test_a_broker_that_goes_away_is_no_error_and_reading_goes_on(
             broker.go_on()
         consumer.close()
         producer.close()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_closing_before_a_silent_broker_takes_five_seconds_at_most(
+    broker: OwnKafka, client: str
+) -> None:
+    settings = Settings(kafka_bootstrap_servers=broker.bootstrap)
+    topic = f"close-{uuid.uuid4().hex[:8]}"
+    with open_admin(settings) as admin:
+        admin.create(topic)
+    threads = threading.active_count()
+    consumer = open_consumer(settings, group=topic, topics=[topic], client=client)
+    producer = open_producer(settings, client)
+    try:
+        producer.send(topic, b"before", key=b"k")
+        producer.flush()
+        Reader(consumer).until(b"before", 15)
+        broker.stall()
+        producer.send(topic, b"lost", key=b"k")
+        for thing in (consumer, producer):
+            began = time.monotonic()
+            thing.close()
+            assert time.monotonic() - began < 5
+            thing.close()
+    finally:
+        broker.go_on()
+    # What was left behind in the background ends once the broker answers.
+    wait_until(
+        lambda: threading.active_count() <= threads,
+        timeout=15,
+        what="no thread is left",
+    )
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_session_that_the_broker_does_not_allow_is_a_configuration_fault(
+    broker: OwnKafka, client: str
+) -> None:
+    settings = Settings(
+        kafka_bootstrap_servers=broker.bootstrap,
+        kafka_session_timeout_ms=1_000,
+        kafka_heartbeat_interval_ms=300,
+    )
+    topic = f"session-{uuid.uuid4().hex[:8]}"
+    with open_admin(settings) as admin:
+        admin.create(topic)
+    consumer = open_consumer(settings, group=topic, topics=[topic], client=client)
+    try:
+        with pytest.raises(ConfigurationFault, match="session timeout of 1000 ms"):
+            Reader(consumer).until(b"never", 10)
+    finally:
+        consumer.close()
 
 
 def signed_in(broker: OwnKafka, mechanism: str, password: str) -> Settings:

@@ -239,19 +239,39 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
         LocalStack(stack_settings(tmp_path / ".rtmlops")).up("none", "embedded")
 
 
-def test_a_path_with_blanks_percent_signs_and_great_length_works_and_is_wiped():
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """A stack at an odd place, for a user who has nothing; and that user's folder."""
+    user = tmp_path_factory.mktemp("user")
+    # No java, no mvn, no pg_config on the path, no ~/.m2.
+    environ = {**os.environ, "HOME": str(user), "PATH": "/nonexistent"}
+    environ["XDG_CACHE_HOME"] = os.environ.get(
+        "XDG_CACHE_HOME", str(Path.home() / ".cache")
+    )
     home = temporary_home()
     deep = home.parent / "with blank & 100%" / ("deep" * 25) / ".rtmlops"
-    stack = LocalStack(stack_settings(deep))
+    stack = LocalStack(stack_settings(deep), environ=environ)
     try:
-        info = stack.up("none", "embedded")
-        assert rows(info.database_url, "SELECT 1") == [(1,)]
-        assert stack.home.socket.parent != stack.home.run
+        yield stack, stack.up("none", "embedded"), user
     finally:
         stack.down(wipe=True)
+        shutil.rmtree(home.parent)
+
+
+def test_the_stack_writes_nothing_outside_its_home_and_the_cache(odd):
+    stack, info, user = odd
+    assert rows(info.database_url, "SELECT 1") == [(1,)]
+    assert list(user.iterdir()) == []
+
+
+def test_a_path_with_blanks_percent_signs_and_great_length_works_and_is_wiped(odd):
+    stack, info, _ = odd
+    deep = stack.home.path
+    assert rows(info.database_url, "SELECT 1") == [(1,)]
+    assert stack.home.socket.parent != stack.home.run
+    stack.down(wipe=True)
     assert not deep.exists() and not stack.home.socket.parent.exists()
     assert stack_processes(deep) == []
-    shutil.rmtree(home.parent)
 
 
 def test_the_systems_postgres_with_timescaledb_is_used_and_remembered():
@@ -291,21 +311,3 @@ def test_a_library_without_the_extra_says_what_to_install(tmp_path):
     )
     assert result.returncode == 2, result.stderr
     assert "psutil, jgo" in result.stdout and "rtmlops[local]" in result.stdout
-
-
-@pytest.mark.alone
-def test_the_stack_writes_nothing_outside_its_home_and_the_cache(tmp_path):
-    home_folder = tmp_path / "user"
-    home_folder.mkdir()
-    environ = {**os.environ, "HOME": str(home_folder), "PATH": "/nonexistent"}
-    environ["XDG_CACHE_HOME"] = os.environ.get(
-        "XDG_CACHE_HOME", str(Path.home() / ".cache")
-    )
-    stack = LocalStack(stack_settings(temporary_home()), environ=environ)
-    try:
-        # No java, no mvn, no pg_config on the path, no ~/.m2.
-        stack.up("none", "embedded")
-        assert list(home_folder.iterdir()) == []
-    finally:
-        stack.down(wipe=True)
-        stack.home.path.parent.rmdir()

@@ -63,6 +63,7 @@ offsets.topic.num.partitions=2
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1500
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216

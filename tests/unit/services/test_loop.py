@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import pytest
 
 from rtmlops_lib.services.loop import ConsumeLoop
 from rtmlops_lib.streams import TopicPartition
-from rtmlops_lib.transport.errors import MemberFenced
+from rtmlops_lib.transport.errors import MemberFenced, TransportUnavailable
 from tests.support.foreign import MALFORMED, event
 from tests.support.memory_store import MemoryStore
 from tests.unit.services.conftest import SPEC, Running, World, eventually
@@ -291,6 +292,30 @@ def test_a_stop_while_the_store_is_away_is_no_success(
     eventually(lambda: not running.health.ready)
     assert running.finish() == 3
     assert world.database.rows == {}
+
+
+def test_the_time_for_a_stop_begins_when_it_is_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtmlops_lib.services.loop.LAST_WRITE_SECONDS", 1.5)
+    store = MemoryStore(world.database)
+    running = world.start(store)
+    eventually(lambda: running.health.ready)
+    asked = threading.Event()
+
+    def slow(*_: object) -> dict:
+        asked.set()
+        time.sleep(1.2)
+        raise TransportUnavailable("no answer")
+
+    store.gate.clear()
+    fill(world, 5)
+    running.loop._consumer.topic_ids = running.loop._consumer.end_offsets = slow
+    assert asked.wait(5)
+    began = time.monotonic()
+    assert running.finish() == 3
+    assert time.monotonic() - began < 2.2
+    store.gate.set()
 
 
 def test_a_stop_before_anything_was_claimed_is_quick_and_a_success(
