@@ -77,10 +77,16 @@ COMMANDS = {
         "consume", "app", "Run a consumer until it is stopped.", _SERVICES
     ),
     "train": LazyCommand(
-        "train", "app", "Train a model, register it, promote it if it passes.", _MODELS
+        "train",
+        "app",
+        "Train a model, register it, promote it if it passes the gate.",
+        _MODELS,
     ),
     "models": LazyCommand(
-        "models", "app", "List, compare, promote and roll back models.", _MODELS
+        "models",
+        "app",
+        "List, compare, promote and roll back registered models.",
+        _MODELS,
     ),
     "stream": LazyCommand(
         "stream", "app", "Draft, show and check specs; look into their topics.", _DATA

@@ -184,10 +184,10 @@ def _context(
 ) -> tuple[Settings, StreamSpec, str, ModelRegistry]:
     from rtmlops_lib.models.names import model_name
     from rtmlops_lib.models.registry import ModelRegistry
+    from rtmlops_lib.models.require import require_models_extra
 
-    settings = load_settings(
-        topic_prefix=topic_prefix, database_schema=database_schema
-    )
+    require_models_extra()
+    settings = load_settings(topic_prefix=topic_prefix, database_schema=database_schema)
     spec = chosen_spec(stream, settings)
     name = model_name(settings, spec)
     return settings, spec, name, ModelRegistry(settings.mlflow_tracking_uri)

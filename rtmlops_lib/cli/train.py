@@ -68,10 +68,12 @@ def power(
     from rtmlops_lib.models.names import model_name
     from rtmlops_lib.models.pipeline import train_power_model
     from rtmlops_lib.models.registry import ModelRegistry
+    from rtmlops_lib.models.require import require_models_extra
     from rtmlops_lib.models.rows import rows_of_file, rows_of_store
     from rtmlops_lib.models.settings import PowerSettings
     from rtmlops_lib.store.factory import open_store
 
+    require_models_extra()
     if kind not in ("forest", "linear", "boosting"):
         raise UsageError(
             f"--kind knows no {kind!r}", remedy="give forest, linear or boosting"

@@ -16,6 +16,7 @@ from rtmlops_lib.errors import DependencyUnavailable
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.metrics import ServiceMetrics
 from rtmlops_lib.models.hot_models import HotModels
+from rtmlops_lib.models.require import require_models_extra
 from rtmlops_lib.services.health import Health, HealthServer
 from rtmlops_lib.services.loop_options import LoopOptions
 from rtmlops_lib.services.predictor import hot_models, predictor_loop
@@ -71,6 +72,7 @@ def run_predictor(
     group_instance_id: str | None = None,
 ) -> int:
     """Predict until SIGTERM, SIGINT or idle; return the exit code."""
+    require_models_extra()
     sys.setswitchinterval(SWITCH_SECONDS)
     metrics, health = ServiceMetrics("predictor"), Health()
     models = hot_models(settings, specs)

@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 from rtmlops_lib.cli.main import COMMANDS, app
 
 SUBCOMMANDS = {
-    "consume": ["storage"],
+    "consume": ["storage", "predictor"],
+    "train": ["power"],
+    "models": ["list", "compare", "promote", "rollback"],
     "stream": ["init", "show", "validate", "tail"],
     "topics": ["create", "list"],
     "dlq": ["list", "show", "replay"],
@@ -277,6 +279,15 @@ def test_a_stack_without_its_parts_names_the_extra(
     assert "Traceback" not in done.stderr and done.returncode in (0, 1, 2)
     if command != ["status"]:
         assert "rtmlops[local]" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["train", "power"], ["models", "list"], ["consume", "predictor"]]
+)
+def test_models_without_their_packages_name_the_extra(command: list[str]) -> None:
+    done = without(["mlflow", "sklearn", "skops"], *command)
+    assert done.returncode == 2, done.stderr
+    assert "rtmlops[models]" in done.stderr
 
 
 def test_the_fast_client_when_missing_names_its_extra() -> None:
