@@ -140,12 +140,16 @@ class HotModels(Generic[ModelT]):
     def poll(self) -> None:
         """Look at the aliases once and take in what changed; raises nothing."""
         try:
+            self._poll()
+        except Exception:
+            # A thread that dies would freeze the models without a word.
+            log.exception("model_poll_failed", model=self.name)
+            self._note(registry_up=False)
+
+    def _poll(self) -> None:
+        try:
             wanted = self._wanted()
         except RtmlopsError as error:
-            self._registry_away(error)
-            return
-        except Exception as error:  # a thread that dies would freeze the models
-            log.exception("model_poll_failed", model=self.name)
             self._registry_away(error)
             return
         if not self.state.registry_up:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmlops_lib.errors import CheckFailed
 from rtmlops_lib.models.aliases import CHAMPION, Move, move_aliases
 from rtmlops_lib.models.bundle import MANIFEST, MODEL, sha256
 from rtmlops_lib.models.dataset import Dataset
 from rtmlops_lib.models.errors import ModelRefused
 from rtmlops_lib.models.figures import training_figures
-from rtmlops_lib.models.gate import GateReport
+from rtmlops_lib.models.gate import Check, GateReport
 from rtmlops_lib.models.lineage import lineage_tags
 from rtmlops_lib.models.power import PowerModel
 from rtmlops_lib.models.power_files import load_power, save_power
@@ -94,14 +93,15 @@ def train_power_model(
     trained = train_power(dataset, settings, on_step=on_step)
     on_step("comparing with the champion")
     champion_version = registry.aliases(name).get(CHAMPION)
-    champion = _champion(registry, name, champion_version, spec)
-    gate = gate_of(
+    gate = _gate(
+        registry,
+        name,
+        spec,
         dataset,
         trained.model,
-        champion,
-        baseline=trained.baseline,
-        against=f"champion v{champion_version}",
-        settings=settings,
+        trained.baseline,
+        champion_version,
+        settings,
     )
     on_step("drawing")
     unit = spec.fields[spec.target or ""].unit
@@ -149,7 +149,6 @@ def promote_power(
     found = registry.version(name, version)
     candidate = load_version(registry, found, spec)
     champion_version = registry.aliases(name).get(CHAMPION)
-    champion = _champion(registry, name, champion_version, spec)
     try:
         start, split = (
             int(found.tags[key]) for key in ("window_start_us", "holdout_start_us")
@@ -167,13 +166,15 @@ def promote_power(
     baseline = PowerModel.fit(
         dataset.features, dataset.train.x, dataset.train.y, linear
     )
-    gate = gate_of(
+    gate = _gate(
+        registry,
+        name,
+        spec,
         dataset,
         candidate,
-        champion,
-        baseline=baseline,
-        against=f"champion v{champion_version}",
-        settings=settings,
+        baseline,
+        champion_version,
+        settings,
     )
     events = _decide(registry, store, found, gate, champion_version, promote=True)
     return gate, events
@@ -204,18 +205,33 @@ def reference_sample(
     return kept.sort_values(spec.time.field, ignore_index=True)
 
 
-def _champion(
-    registry: ModelRegistry, name: str, version: int | None, spec: StreamSpec
-) -> PowerModel | None:
-    if version is None:
-        return None
-    try:
-        return load_version(registry, registry.version(name, version), spec)
-    except ModelRefused as error:
-        raise CheckFailed(
-            f"the champion v{version} cannot be compared with: {error.message}",
-            remedy="promote by 'rtmlops models promote --force --reason …'",
-        ) from error
+def _gate(
+    registry: ModelRegistry,
+    name: str,
+    spec: StreamSpec,
+    dataset: Dataset,
+    candidate: PowerModel,
+    baseline: PowerModel,
+    champion_version: int | None,
+    settings: PowerSettings,
+) -> GateReport:
+    against, champion = f"champion v{champion_version}", None
+    if champion_version is not None:
+        try:
+            found = registry.version(name, champion_version)
+            champion = load_version(registry, found, spec)
+        except ModelRefused as error:
+            # The candidate is registered all the same: it may be promoted by force.
+            check = Check("champion can be compared with", False, error.message)
+            return GateReport(against, (check,))
+    return gate_of(
+        dataset,
+        candidate,
+        champion,
+        baseline=baseline,
+        against=against,
+        settings=settings,
+    )
 
 
 def _decide(

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtmlops_lib.models.aliases import CHALLENGER, CHAMPION, PREVIOUS
+from rtmlops_lib.models.aliases import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    Move,
+    move_aliases,
+)
 from rtmlops_lib.models.pipeline import load_version, promote_power
 from tests.live.models.conftest import SPEC
 from tests.support.power_rows import QUICK, simulated_batch, simulated_frame
@@ -100,3 +106,17 @@ def test_promote_runs_the_gate_on_stored_rows(
     gate, _ = promote_power(registry, store, train.name, SPEC, 2, settings=QUICK)
     assert gate.passed, gate.summary
     assert registry.aliases(train.name) == {CHAMPION: 2}
+
+
+def test_a_champion_that_cannot_be_loaded_stops_promotion_not_training(
+    train: Any, registry: Any, store: Any, mlflow: Any
+) -> None:
+    train()
+    source = registry.version(train.name, 1).source
+    folder = mlflow.folder / "artifacts" / source.removeprefix("mlflow-artifacts:/")
+    (folder / "model.skops").write_bytes(b"")
+    outcome = train(seed=6)
+    assert not outcome.promoted
+    assert "champion can be compared with: sha256" in outcome.gate.summary
+    move_aliases(registry, store, train.name, Move.promote(2, forced=True))
+    assert registry.aliases(train.name) == {CHAMPION: 2, PREVIOUS: 1}
