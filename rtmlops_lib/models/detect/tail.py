@@ -1,0 +1,48 @@
+"""From a deviation to how rarely one that large occurs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["surprise"]
+
+
+def surprise(
+    size: NDArray[np.float64],
+    start: NDArray[np.float64],
+    excess: NDArray[np.float64],
+    *,
+    share: float,
+    shape: float,
+) -> NDArray[np.float64]:
+    r"""Return :math:`-\log_{10} P(|Z| \ge z)` under a generalized Pareto tail.
+
+    Above its start :math:`u`, :math:`P = q (1 + \xi (z - u) / s)^{-1/\xi}` with
+    :math:`s = (1 - \xi) \bar e`; below, :math:`P = q^{(z / u)^2}`.
+
+    Parameters
+    ----------
+    size : ndarray of float
+        :math:`z`, not negative.
+    start, excess : ndarray of float
+        :math:`u`, and the mean excess :math:`\bar e` over it.
+    share : float
+        :math:`q`, the probability of the tail.
+    shape : float
+        :math:`\xi > 0`.
+
+    References
+    ----------
+    J. Pickands, "Statistical inference using extreme order statistics", 1975.
+
+    Examples
+    --------
+    >>> u, e = np.array(2.0), np.array(0.5)
+    >>> surprise(np.array([0.0, 2.0, 6.0]), u, e, share=0.01, shape=0.1).round(1)
+    array([0. , 2. , 4.8])
+    """
+    inside = -np.log10(share) * np.square(np.minimum(size / start, 1.0))
+    over = np.maximum(size - start, 0.0) / ((1 - shape) * excess)
+    result: NDArray[np.float64] = inside + np.log1p(shape * over) / (shape * np.log(10))
+    return result
