@@ -112,6 +112,12 @@ COMMANDS = {
         "Write stored events to a Parquet or CSV file, in order of time.",
         _DATA,
     ),
+    "detect": LazyCommand(
+        "detect",
+        "detect",
+        "Score each row of a file from 0 to 1 by how anomalous it is.",
+        _DATA,
+    ),
     "config": LazyCommand(
         "config",
         "show",

@@ -1,0 +1,269 @@
+"""detect_frame: causal, for anyone's table, with an answer or a reason."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.models import detect_frame
+from rtmlops_lib.models.detect import average_precision
+
+MINUTE = pd.Timedelta("1min")
+START = pd.Timestamp("2026-01-05", tz="UTC")
+
+
+def clock(n: int, step=MINUTE) -> pd.DatetimeIndex:
+    return START + np.arange(n) * step
+
+
+def cycle(n: int = 1_500, period: int = 48, noise: float = 0.1, seed: int = 0):
+    random = np.random.default_rng(seed)
+    phase = 2 * np.pi * np.arange(n) / period
+    wave = np.sin(phase) + 0.5 * np.cos(2 * phase)
+    return wave + noise * random.standard_normal(n)
+
+
+def scored(x, **columns) -> pd.DataFrame:
+    return detect_frame(pd.DataFrame({"time": clock(len(x)), "x": x, **columns}))
+
+
+@given(st.integers(100, 1_400), st.sampled_from([np.nan, 50.0, -3.0]))
+@settings(max_examples=15, deadline=None)
+def test_a_score_uses_no_later_row(cut, value):
+    x = cycle()
+    altered = np.where(np.arange(len(x)) < cut, x, value)
+    whole, other = scored(x), scored(altered)
+    np.testing.assert_allclose(
+        whole.score[:cut], other.score[:cut], rtol=1e-5, atol=1e-7
+    )
+    part = scored(x[:cut])
+    np.testing.assert_allclose(whole.score[:cut], part.score, rtol=1e-5, atol=1e-7)
+
+
+def test_two_columns_are_scored_without_later_rows_too():
+    x, y = cycle(seed=1), cycle(seed=2)
+    part = scored(x[:900], y=y[:900])
+    whole = scored(x, y=y)
+    np.testing.assert_allclose(whole.score[:900], part.score, rtol=1e-5, atol=1e-7)
+
+
+def struck(kind: str, seed: int):
+    """A cycle with one anomaly from row 1,000 on; and where it is."""
+    x = cycle(seed=seed)
+    truth = np.zeros(len(x), bool)
+    last = {"spike": 1_001, "context": 1_002}.get(kind, 1_048)
+    truth[1_000:last] = True
+    at = np.flatnonzero(truth)
+    if kind == "spike":
+        x[at] += 4
+    elif kind == "context":
+        x[at] = x[at - 24]  # right half a cycle earlier
+    elif kind == "shift":
+        x[at] += 2
+    elif kind == "still":
+        x[at] = x[at[0]]
+    elif kind == "noisy":
+        x[at] += np.random.default_rng(seed).standard_normal(len(at))
+    elif kind == "reversed":
+        x[at] = x[at][::-1]
+    return x, truth
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [
+        ("spike", 0.9),
+        ("context", 0.5),
+        ("shift", 0.6),
+        ("still", 0.6),
+        ("noisy", 0.6),
+        ("reversed", 0.4),
+    ],
+)
+def test_each_kind_of_anomaly_ranks_high(kind, least):
+    found = []
+    for seed in range(3):
+        x, truth = struck(kind, seed)
+        found.append(average_precision(truth, scored(x).score.to_numpy()))
+    assert np.median(found) > least
+
+
+def test_the_reason_names_what_is_odd():
+    x, _ = struck("still", 0)
+    scores = scored(x)
+    told = scores.reason[1_000:1_060].dropna()
+    assert "stands still" in set(told)
+    assert (scores.metric.dropna() == "x").all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_white_noise_is_hardly_ever_flagged(seed):
+    x = np.random.default_rng(seed).standard_normal(5_000)
+    assert scored(x).flagged.mean() < 0.002
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1e6, 0.0), (1e-6, 0.0), (1.8, 32.0)])
+def test_the_unit_does_not_matter(factor, offset):
+    x, _ = struck("shift", 0)
+    plain, converted = scored(x), scored(factor * x + offset)
+    assert np.corrcoef(plain.score, converted.score)[0, 1] > 0.999
+
+
+def test_rows_may_come_in_any_order():
+    x, _ = struck("spike", 0)
+    frame = pd.DataFrame({"time": clock(len(x)), "x": x})
+    mixed = frame.sample(frac=1, random_state=1)
+    scores = detect_frame(mixed)
+    assert scores.index.equals(mixed.index)
+    pd.testing.assert_frame_equal(scores.sort_index(), detect_frame(frame))
+
+
+def test_series_are_scored_apart():
+    x, y = cycle(seed=3), 100 + cycle(seed=4)
+    frame = pd.DataFrame(
+        {
+            "time": np.repeat(clock(len(x)), 2),
+            "server": np.tile(["a", "b"], len(x)),
+            "x": np.stack([x, y], 1).ravel(),
+        }
+    )
+    scores = detect_frame(frame, series_column="server")
+    alone = scored(x).score
+    np.testing.assert_allclose(
+        scores.score[frame.server == "a"], alone, rtol=1e-5, atol=1e-7
+    )
+
+
+def test_a_broken_relation_between_columns_is_found():
+    random = np.random.default_rng(5)
+    shared = np.cumsum(random.standard_normal(2_000)) * 0.3
+    a = shared + 0.2 * random.standard_normal(2_000)
+    b = -shared + 0.2 * random.standard_normal(2_000)
+    b[1_500:1_540] = -b[1_500:1_540] + 2 * b[1_500]
+    b[1_500:1_540] += 3
+    scores = detect_frame(pd.DataFrame({"a": a, "b": b}))
+    assert 1_500 <= scores.score.argmax() < 1_545
+
+
+def test_a_label_column_is_no_value():
+    x, truth = struck("spike", 0)
+    with_label = scored(x, label=truth.astype(int))
+    assert set(with_label.metric.dropna()) <= {"x"}
+    np.testing.assert_array_equal(with_label.score, scored(x).score)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.full(500, 7.0),
+        np.zeros(500),
+        np.r_[np.full(300, 1.0), np.full(200, np.nan)],
+        np.r_[np.nan, np.arange(400.0)],
+        np.full(500, 1e308),
+        np.where(np.arange(500) % 50 == 0, np.inf, 1.0),
+        np.arange(10.0),
+        np.array([3.0]),
+        np.where(np.arange(600) == 400, 1e300, 5.0),
+    ],
+    ids="constant zero ends begins huge infinite short single outlier".split(),
+)
+def test_odd_series_are_answered(x):
+    with np.errstate(all="raise", under="ignore"):
+        scores = scored(x)
+    assert len(scores) == len(x)
+    assert scores.score.between(0, 1).all()
+
+
+def test_the_first_change_of_a_constant_is_flagged():
+    x = np.full(600, 5.0)
+    x[400] = 6.0
+    scores = scored(x)
+    assert scores.flagged[400]
+    assert not scores.flagged[:400].any()
+
+
+def test_gaps_and_repeated_times_are_answered():
+    x = cycle()
+    times = clock(len(x)).to_series().to_numpy().copy()
+    times[700:] += np.timedelta64(3, "h")
+    times[300] = times[299]
+    scores = detect_frame(pd.DataFrame({"time": times, "x": x}))
+    assert len(scores) == len(x)
+    assert scores.attrs["step_seconds"] == 60
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        clock(100).strftime("%Y-%m-%d %H:%M:%S"),
+        clock(100).strftime("%Y-%m-%dT%H:%M:%S+02:00"),
+        clock(100).tz_convert("Asia/Tokyo"),
+        clock(100).tz_localize(None),
+        np.arange(100) * 60,
+        np.arange(100) * 60.0 + 1.7e9,
+    ],
+    ids="text offset zoned naive numbers epoch".split(),
+)
+def test_times_are_read_in_any_common_form(times):
+    frame = pd.DataFrame({"time": times, "x": cycle(100)})
+    assert detect_frame(frame).attrs["step_seconds"] == 60
+
+
+def test_an_index_of_times_is_used():
+    frame = pd.DataFrame({"x": cycle(100)}, index=clock(100))
+    assert detect_frame(frame).attrs["step_seconds"] == 60
+
+
+X = np.arange(50.0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "arguments", "words"),
+    [
+        (pd.DataFrame({"x": []}), {}, "no rows"),
+        (pd.DataFrame({"x": X}), {"time_column": "when"}, "no column 'when'"),
+        (pd.DataFrame({"x": X}), {"value_columns": ["y"]}, "no column 'y'"),
+        (pd.DataFrame({"x": ["a"] * 50}), {}, "no column holds numbers"),
+        (
+            pd.DataFrame({"x": ["1.5"] * 49 + ["broken"]}),
+            {"value_columns": ["x"]},
+            "row 50 holds 'broken'",
+        ),
+        (pd.DataFrame({"x": [np.nan] * 50}), {}, "no number"),
+        (
+            pd.DataFrame({"time": ["2026-01-01"] * 49 + ["tomorrow"], "x": X}),
+            {},
+            "row 50: 'tomorrow'",
+        ),
+        (
+            pd.DataFrame({"x": X, "y": X}),
+            {"time_column": "x", "value_columns": ["x"]},
+            "cannot be a value as well",
+        ),
+        (pd.DataFrame(np.zeros((9, 2)), columns=["x", "x"]), {}, "stands twice"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(frame, arguments, words):
+    with pytest.raises(UsageError, match=words) as refused:
+        detect_frame(frame, **arguments)
+    assert refused.value.remedy
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_single_series_is_scored_fast_enough():
+    x = cycle(40_000)
+    frame = pd.DataFrame({"time": clock(len(x)), "x": x})
+    detect_frame(frame[:2_000])
+    best = np.inf
+    for _ in range(3):
+        began = time.perf_counter()
+        detect_frame(frame)
+        best = min(best, time.perf_counter() - began)
+    assert len(x) / best >= 20_000
