@@ -199,6 +199,24 @@ def test_retention_drops_whole_days_and_keeps_their_roll_ups(world: World) -> No
     assert {server for _, server in changed} == {"srv-006"}
 
 
+def test_after_a_break_longer_than_the_retention_all_is_rolled_up_before_it_goes(
+    plain_world: World,
+) -> None:
+    # TimescaleDB has jobs of its own for both.
+    world = plain_world
+    spec = world.spec.evolve(retention_days=2)
+    world.store.migrate([spec])
+    feed = Feed(world)
+    oldest = cutoff(spec, datetime.now(UTC))
+    assert oldest is not None
+    edge = int(oldest.timestamp() * 1e6 - START_US) // 10_000_000
+    feed.send(spread(range(edge - 30_000, edge - 29_400)))
+    feed.send(spread(range(edge - 300, edge + 300)))
+    world.store.maintain([spec])
+    assert world.sql("SELECT min(time) FROM {s}.metrics")[0][0] >= oldest
+    assert_exact(feed)
+
+
 def test_plain_retention_deletes_in_batches(
     plain_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
