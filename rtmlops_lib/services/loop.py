@@ -41,7 +41,6 @@ LAG_SECONDS = 1.0
 KAFKA_COMMIT_SECONDS = 1.0
 # Longest poll: how late, at worst, a finished write or a signal is noticed.
 POLL_SECONDS = 0.1
-BUSY_POLL_SECONDS = 0.01
 # A broker that is back shall not wait long for us to notice.
 KAFKA_BACKOFF_CAP_SECONDS = 2.0
 # SIGTERM must be answered within 10 s. The last write may take 7 of them, the call to
@@ -337,10 +336,15 @@ class ConsumeLoop:
                 self._intake.touch()
 
     def _poll_seconds(self) -> float:
-        if self._writer.busy or self._owned.unclaimed:
-            return BUSY_POLL_SECONDS
-        due = self._intake.due_in()
-        return POLL_SECONDS if due is None else min(POLL_SECONDS, due)
+        writer = self._writer.due_in()
+        if writer is not None:
+            # Neither a claim nor a write could begin before.
+            return min(POLL_SECONDS, writer)
+        write = self._intake.due_in()
+        soonest = POLL_SECONDS if write is None else min(POLL_SECONDS, write)
+        if self._owned.unclaimed:
+            soonest = min(soonest, self._cadence.due_in("claim"))
+        return soonest
 
     def _wait_for_room(self, consumer: EventConsumer) -> None:
         """With a full batch in hand, let the writer finish before polling more."""
