@@ -22,7 +22,7 @@ pytestmark = pytest.mark.live
 
 DAYS = 500
 STEPS = np.arange(DAYS) * 8_640  # a step is 10 s
-PARTS = [range(first, first + 50) for first in range(0, DAYS, 50)]
+PARTS = [range(first, first + 25) for first in range(0, DAYS, 25)]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,15 @@ def small_server() -> Iterator[str]:
     binaries = embedded_binaries()
     if binaries is None:
         pytest.skip("the wheel with PostgreSQL has no build for this platform")
-    limits = {"max_locks_per_transaction": 10, "max_connections": 15}
+    # All of these are multiplied; what is left has room for some hundred locks.
+    limits = {
+        "max_locks_per_transaction": 10,
+        "max_connections": 10,
+        "max_wal_senders": 0,
+        "max_worker_processes": 1,
+        "autovacuum_worker_slots": 1,
+        "autovacuum_max_workers": 1,
+    }
     with scratch_postgres(binaries, **limits) as url:
         yield url
 
@@ -47,6 +55,7 @@ def small_world(
         "CREATE TABLE {s}.metrics (LIKE {s}.plain_metrics INCLUDING DEFAULTS, "
         "UNIQUE (server_id, time)) PARTITION BY RANGE (time)"
     )
+    world.sql("CREATE INDEX ON {s}.metrics (cpu_usage)")  # a lock more each
     for part in PARTS:
         world.sql(
             "DO $$ BEGIN FOR day IN %s .. %s LOOP EXECUTE format("
