@@ -46,7 +46,8 @@ def storage(
         float | None,
         typer.Option(
             min=0.0,
-            help="Stop after so many seconds with nothing left to read (for scripts).",
+            help="For scripts: stop after so many seconds in which everything was "
+            "stored and nothing new came. While events keep coming it does not end.",
         ),
     ] = None,
     max_wait: Annotated[
@@ -87,7 +88,8 @@ def storage(
         settings,
         chosen_specs(stream, settings),
         group=group,
-        options=LoopOptions(
+        options=LoopOptions.from_settings(
+            settings,
             start=(
                 start
                 if start in ("earliest", "latest")
