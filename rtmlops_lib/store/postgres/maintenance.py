@@ -32,20 +32,25 @@ def maintain(
         for spec in specs:
             oldest = cutoff(spec, now)
             hyper = functions is not None and _has_chunks(session, schema, spec.table)
-            if spec.rollups and rollup.is_by_hand(session, schema, spec):
-                counts["buckets"] += _roll_up(session, schema, spec, now)
-            elif spec.rollups and hyper and functions is not None:
-                # Its own jobs may have dropped everything before that by now.
-                rollup.refresh(session, schema, spec, functions, now, oldest)
+            if spec.rollups:
+                # All that has not been dropped before, also after a break that was
+                # longer than the retention: what goes next must be in the roll-ups.
+                dropped = _dropped_before(session, schema, spec)
+                if rollup.is_by_hand(session, schema, spec):
+                    counts["buckets"] += rollup.roll_up(
+                        session, schema, spec, now, dropped
+                    )
+                elif hyper and functions is not None:
+                    rollup.refresh(session, schema, spec, functions, now, dropped)
             if oldest is None:
                 continue
+            # Noted first: from here on no roll-up is made of what is half gone.
+            _note_dropped(session, schema, spec, oldest)
             if hyper and functions is not None:
                 counts["chunks_dropped"] += _drop_chunks(
                     session, schema, spec, functions, oldest
                 )
             else:
-                # Noted first: from here on no roll-up is made of what is half gone.
-                _note_dropped(session, schema, spec, oldest)
                 counts["rows_dropped"] += _delete(session, schema, spec, oldest)
     finally:
         if not session.raw.closed:
@@ -72,16 +77,14 @@ def cutoff(spec: StreamSpec, now: datetime) -> datetime | None:
     return oldest.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _roll_up(session: Session, schema: str, spec: StreamSpec, now: datetime) -> int:
-    # All that has not been dropped before, also after a break that was longer than
-    # the retention: what goes next must be in the roll-ups.
+def _dropped_before(session: Session, schema: str, spec: StreamSpec) -> datetime | None:
     dropped: datetime | None = session.value(
         sql.SQL(
             "SELECT dropped_before FROM {}.retention_state WHERE table_name = %s"
         ).format(sql.Identifier(schema)),
         (spec.table,),
     )
-    return rollup.roll_up(session, schema, spec, now, dropped)
+    return dropped
 
 
 def _note_dropped(

@@ -39,19 +39,22 @@ def refresh(
     spec: StreamSpec,
     functions: str,
     now: datetime,
-    oldest: datetime | None,
+    dropped: datetime | None,
 ) -> None:
-    """Let TimescaleDB roll up what changed; minutes first."""
+    """Let TimescaleDB roll up what changed since ``dropped``; minutes first.
+
+    Before that time the events are gone, and rolling up again would forget them.
+    """
     minute = closed_before(now)
     for suffix, until in (("1m", minute), ("1h", minute.replace(minute=0))):
-        if oldest is not None and until - oldest < timedelta(hours=1):
+        if dropped is not None and until - dropped < timedelta(hours=1):
             continue
         session.execute(
             sql.SQL("CALL {}({}::regclass, %s::timestamptz, %s::timestamptz)").format(
                 sql.Identifier(functions, "refresh_continuous_aggregate"),
                 sql.Literal(f'"{schema}"."{spec.table}_{suffix}"'),
             ),
-            (oldest, until),
+            (dropped, until),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -166,6 +167,20 @@ def test_maintenance_beside_writers_ends_exact(plain_world: World) -> None:
     assert_exact(feed)
 
 
+def test_nobody_else_rolls_up_or_drops(
+    timescale_url: str, make_world: Callable[[str], World]
+) -> None:
+    # Two refreshes at a time leave buckets twice; see store/postgres/timescale.py.
+    world = make_world(timescale_url)
+    world.store.migrate([world.spec.evolve(retention_days=5)])
+    jobs = world.sql(
+        "SELECT DISTINCT proc_name FROM timescaledb_information.jobs "
+        "WHERE hypertable_schema = %s",
+        world.schema,
+    )
+    assert jobs == [("policy_compression",)]
+
+
 def test_one_maintenance_runs_at_a_time(world: World) -> None:
     lock = "pg_advisory_lock(hashtext('rtmlops maintain'), hashtext(%s))"
     with world.store._loop.within(20) as session:
@@ -200,10 +215,8 @@ def test_retention_drops_whole_days_and_keeps_their_roll_ups(world: World) -> No
 
 
 def test_after_a_break_longer_than_the_retention_all_is_rolled_up_before_it_goes(
-    plain_world: World,
+    world: World,
 ) -> None:
-    # TimescaleDB has jobs of its own for both.
-    world = plain_world
     spec = world.spec.evolve(retention_days=2)
     world.store.migrate([spec])
     feed = Feed(world)
