@@ -36,7 +36,8 @@ UntilIdleOption = Annotated[
     float | None,
     typer.Option(
         min=0.0,
-        help="Stop after so many seconds with nothing left to read (for scripts).",
+        help="For scripts: stop after so many seconds in which everything was "
+        "stored and nothing new came. While events keep coming it does not end.",
     ),
 ]
 MaxWaitOption = Annotated[
@@ -94,7 +95,8 @@ def storage(
         settings,
         chosen_specs(stream, settings),
         group=group,
-        options=LoopOptions(
+        options=LoopOptions.from_settings(
+            settings,
             start=(
                 start
                 if start in ("earliest", "latest")
@@ -142,7 +144,8 @@ def predictor(
         settings,
         specs,
         group=group,
-        options=LoopOptions(
+        options=LoopOptions.from_settings(
+            settings,
             start=(
                 start
                 if start in ("earliest", "latest")

@@ -31,6 +31,10 @@ class Cadence:
         self._next[name] = now + seconds
         return True
 
+    def due_in(self, name: str) -> float:
+        """Return the seconds until it is due, 0 when it is."""
+        return max(0.0, self._next.get(name, 0.0) - time.monotonic())
+
     def postpone(self, name: str, seconds: float) -> None:
         """Let it be due no sooner than in so many seconds."""
         self._next[name] = time.monotonic() + seconds

@@ -35,7 +35,7 @@ class DeadLetters(LetterSink):
         self._sink: DeadLetterSink | None = None
 
     def send(self, letters: Sequence[Letter], refs: Mapping[str, TopicRef]) -> None:
-        """As ``LetterSink.send``; on the writer thread, as every call here."""
+        """As ``LetterSink.send``."""
         sink = self._connected()
         try:
             for _, group in groupby(letters, key=lambda letter: id(letter.raw)):
@@ -62,7 +62,11 @@ class DeadLetters(LetterSink):
         return self._sink
 
     def close(self) -> None:
-        """Close what is open; the next letter connects anew."""
+        """Close what is open; the next letter connects anew.
+
+        Called on the writer thread after a failure, and on the loop's at the end: a
+        ``send`` that is still under way then fails, and nobody waits for it.
+        """
         if self._producer is not None:
             self._producer.close()
         if self._admin is not None:

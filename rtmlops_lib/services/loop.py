@@ -41,7 +41,8 @@ LAG_SECONDS = 1.0
 KAFKA_COMMIT_SECONDS = 1.0
 # Longest poll: how late, at worst, a finished write or a signal is noticed.
 POLL_SECONDS = 0.1
-BUSY_POLL_SECONDS = 0.01
+# A poll that brings less has reached the log's end.
+FEW_RECORDS = 100
 # A broker that is back shall not wait long for us to notice.
 KAFKA_BACKOFF_CAP_SECONDS = 2.0
 # SIGTERM must be answered within 10 s. The last write may take 7 of them, the call to
@@ -113,6 +114,7 @@ class ConsumeLoop:
         self._cadence = Cadence()
         self._settled = False
         self._holding = False
+        self._trickling = False
         self._progress = False
         self._idle = (
             None
@@ -161,6 +163,9 @@ class ConsumeLoop:
             self._consumer = self._open_consumer()
         consumer = self._consumer
         self._wait_for_room(consumer)
+        if self._trickling and self._writer.running:
+            # Rather than a poll that likely brings nothing, at some cost.
+            self._settle(consumer, timeout=self._poll_seconds())
         polled = consumer.poll_batch(max(1, self._intake.room), self._poll_seconds())
         self._apply_membership(consumer, polled)
         self._take_in(polled)
@@ -321,6 +326,7 @@ class ConsumeLoop:
     # -- records ------------------------------------------------------------------
 
     def _take_in(self, polled: Polled) -> None:
+        self._trickling = sum(map(len, polled.records)) < FEW_RECORDS
         for raw in polled.records:
             owned = self._owned.get(TopicPartition(raw.topic, raw.partition))
             if owned is None:
@@ -337,10 +343,15 @@ class ConsumeLoop:
                 self._intake.touch()
 
     def _poll_seconds(self) -> float:
-        if self._writer.busy or self._owned.unclaimed:
-            return BUSY_POLL_SECONDS
-        due = self._intake.due_in()
-        return POLL_SECONDS if due is None else min(POLL_SECONDS, due)
+        writer = self._writer.due_in()
+        if writer is not None:
+            # Neither a claim nor a write could begin before.
+            return min(POLL_SECONDS, writer)
+        write = self._intake.due_in()
+        soonest = POLL_SECONDS if write is None else min(POLL_SECONDS, write)
+        if self._owned.unclaimed:
+            soonest = min(soonest, self._cadence.due_in("claim"))
+        return soonest
 
     def _wait_for_room(self, consumer: EventConsumer) -> None:
         """With a full batch in hand, let the writer finish before polling more."""

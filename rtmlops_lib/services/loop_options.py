@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from rtmlops_lib.services.ownership import Start
+from rtmlops_lib.settings import Settings
 
 __all__ = ["LoopOptions"]
 
@@ -23,7 +25,8 @@ class LoopOptions:
         Where a group begins that has never read the topic, in all its partitions;
         those that are added later begin at their beginning.
     until_idle : float, optional
-        Stop after so many seconds with nothing left to read.
+        Stop after so many seconds with nothing left to read; not at all while events
+        keep coming.
     max_wait : float
         With ``until_idle``: give up after so many seconds without progress.
     """
@@ -34,3 +37,19 @@ class LoopOptions:
     start: Start = "earliest"
     until_idle: float | None = None
     max_wait: float = 120.0
+
+    @classmethod
+    def from_settings(cls, settings: Settings, **given: Any) -> LoopOptions:
+        """Return what is given, the rest as the settings have it.
+
+        Examples
+        --------
+        >>> settings = Settings(batch_max_rows=200)
+        >>> LoopOptions.from_settings(settings, until_idle=2.0).batch_max_rows
+        200
+        >>> LoopOptions.from_settings(settings, batch_max_rows=50).batch_max_rows
+        50
+        """
+        names = ("batch_max_rows", "batch_max_seconds", "write_deadline_seconds")
+        known = {name: getattr(settings, name) for name in names}
+        return cls(**{**known, **given})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -168,6 +167,8 @@ def predictor_loop(
 ) -> ConsumeLoop:
     """Return a loop that predicts these streams' targets; nothing is opened yet.
 
+    Without ``options`` it behaves as the settings say.
+
     Raises
     ------
     UsageError
@@ -179,12 +180,6 @@ def predictor_loop(
                 f"stream {spec.name!r} has no target to predict",
                 remedy="name one in its spec: 'target: <a number field>'",
             )
-    options = replace(
-        LoopOptions() if options is None else options,
-        batch_max_rows=settings.batch_max_rows,
-        batch_max_seconds=settings.batch_max_seconds,
-        write_deadline_seconds=settings.write_deadline_seconds,
-    )
     return ConsumeLoop(
         group=group,
         specs=specs,
@@ -198,5 +193,5 @@ def predictor_loop(
         handler=PredictionHandler(models, specs),
         metrics=ServiceMetrics("predictor") if metrics is None else metrics,
         health=Health() if health is None else health,
-        options=options,
+        options=LoopOptions.from_settings(settings) if options is None else options,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rtmlops_lib.metrics import ServiceMetrics
 from rtmlops_lib.services.handler import Handler
@@ -54,6 +53,8 @@ def storage_loop(
 ) -> ConsumeLoop:
     """Return a loop that stores these streams; nothing is opened before it runs.
 
+    Without ``options`` it behaves as the settings say.
+
     Examples
     --------
     >>> from rtmlops_lib.streams import builtin_specs
@@ -61,13 +62,6 @@ def storage_loop(
     >>> loop.options.batch_max_rows
     5000
     """
-    options = LoopOptions() if options is None else options
-    options = replace(
-        options,
-        batch_max_rows=settings.batch_max_rows,
-        batch_max_seconds=settings.batch_max_seconds,
-        write_deadline_seconds=settings.write_deadline_seconds,
-    )
     return ConsumeLoop(
         group=group,
         specs=specs,
@@ -82,5 +76,5 @@ def storage_loop(
         sink=DeadLetters(settings),
         metrics=ServiceMetrics("storage") if metrics is None else metrics,
         health=Health() if health is None else health,
-        options=options,
+        options=LoopOptions.from_settings(settings) if options is None else options,
     )

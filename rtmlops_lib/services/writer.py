@@ -17,6 +17,11 @@ from rtmlops_lib.streams import TopicPartition
 
 __all__ = ["Outcome", "Writer"]
 
+# A call to the database takes some milliseconds.
+SOONEST_SECONDS = 0.01
+# Closing a connection asks nobody, so it takes no time.
+CLOSE_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -36,7 +41,7 @@ class Writer:
     Parameters
     ----------
     store : Store
-        Touched by the writer thread only.
+        Touched by the writer thread only, and closed by it when it ends.
     deadline_seconds : float
         Bound on each call.
     """
@@ -49,18 +54,22 @@ class Writer:
         )
         self._task: Task | None = None
         self._running: Future[object] | None = None
+        self._running_since = 0.0
         self._dropped: set[TopicPartition] = set()
         self._not_before = 0.0
         self._backoff = Backoff()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            task, seconds, future = item
-            try:
-                future.set_result(task.run(self._store, seconds))
-            except BaseException as error:
-                future.set_exception(error)
+        try:
+            while (item := self._queue.get()) is not None:
+                task, seconds, future = item
+                try:
+                    future.set_result(task.run(self._store, seconds))
+                except BaseException as error:
+                    future.set_exception(error)
+        finally:
+            self._store.close()
 
     @property
     def busy(self) -> bool:
@@ -77,6 +86,19 @@ class Writer:
         """Whether nothing may start yet, after a fault."""
         return time.monotonic() < self._not_before
 
+    def due_in(self) -> float | None:
+        """Return the seconds until there may be something to do, None where not.
+
+        A call that takes long is looked at less often: the delay adds a quarter of
+        its time at most.
+        """
+        now = time.monotonic()
+        if self._running is not None:
+            return max(SOONEST_SECONDS, (now - self._running_since) / 4)
+        if self.resting:
+            return self._not_before - now
+        return 0.0 if self.busy else None
+
     def start(self, task: Task) -> None:
         """Begin a task; only when not ``busy``."""
         if self._task is not None:
@@ -92,6 +114,7 @@ class Writer:
         if not self._thread.is_alive():
             self._thread.start()
         self._running = Future()
+        self._running_since = time.monotonic()
         self._queue.put((self._task, self.deadline_seconds, self._running))
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
@@ -141,5 +164,10 @@ class Writer:
         return Outcome(task, result=result)
 
     def close(self) -> None:
-        """Let the thread end after the call under way."""
+        """Let the thread end after the call under way, and close the store."""
+        if not self._thread.is_alive():
+            self._store.close()
+            return
         self._queue.put(None)
+        if self._running is None:
+            self._thread.join(CLOSE_SECONDS)

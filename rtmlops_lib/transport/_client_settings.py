@@ -12,6 +12,8 @@ from rtmlops_lib.settings import KafkaSecurity, Settings
 __all__ = [
     "CLIENT_ID",
     "CONNECT_SECONDS",
+    "FETCH_MIN_BYTES",
+    "FETCH_WAIT_MS",
     "confluent_extra",
     "confluent_security",
     "kafka_python_extra",
@@ -22,6 +24,9 @@ __all__ = [
 CLIENT_ID = "rtmlops"
 # How long opening a client may take; a process that is told to stop meanwhile has 10 s.
 CONNECT_SECONDS = 5
+# The broker answers with so much at least, or with what it has after so long.
+FETCH_MIN_BYTES = 16 * 1024
+FETCH_WAIT_MS = 50
 # What the contract of the ports rests on; nobody may change it from outside.
 _FIXED = {
     "acks",

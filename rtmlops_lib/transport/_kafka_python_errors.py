@@ -10,6 +10,7 @@ from typing import Any
 
 from kafka import errors
 from kafka.net.compat import KafkaNetClient
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
 from rtmlops_lib.errors import ConfigurationFault, RtmlopsError, UsageError
 from rtmlops_lib.settings import Settings
@@ -104,6 +105,26 @@ def quieten() -> None:
     """Thin out the loggers that repeat one line for as long as a fault lasts."""
     for name in _NOISY:
         logging.getLogger(name).addFilter(_FILTER)
+
+
+def _read_before_hanging_up(transport: type[Any]) -> None:
+    """Let kafka-python read the last words of a broker that hangs up.
+
+    A broker that refuses credentials says so and closes. When both arrive at once,
+    kafka-python (3.0) throws away the answer and reports a lost connection.
+    """
+    receive = transport._sock_recv  # noqa: SLF001
+
+    def read_first(self: Any) -> tuple[bytes, Exception | None]:
+        data, error = receive(self)
+        # The end is still there at the next call.
+        return data, None if data else error
+
+    transport._sock_recv = read_first  # noqa: SLF001
+
+
+for _transport in (KafkaTCPTransport, KafkaSSLTransport):
+    _read_before_hanging_up(_transport)
 
 
 def construct(

@@ -12,7 +12,12 @@ from rtmlops_lib.errors import UsageError
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import RawRecords, TopicPartition
-from rtmlops_lib.transport._client_settings import CLIENT_ID, CONNECT_SECONDS
+from rtmlops_lib.transport._client_settings import (
+    CLIENT_ID,
+    CONNECT_SECONDS,
+    FETCH_MIN_BYTES,
+    FETCH_WAIT_MS,
+)
 from rtmlops_lib.transport._confluent_errors import (
     base_config,
     confluent_kafka,
@@ -140,8 +145,10 @@ class ConfluentConsumer(EventConsumer):
             "fetch.max.bytes": 2 * 2**20,
             "max.partition.fetch.bytes": 256 * 1024,
             "receive.message.max.bytes": 100 * 2**20,
-            # Defaults of 500 ms and 1 s are pauses in reading when little is queued.
-            "fetch.wait.max.ms": 100,
+            # Else each event of a trickle is a response of its own: twice the work.
+            "fetch.min.bytes": FETCH_MIN_BYTES,
+            "fetch.wait.max.ms": FETCH_WAIT_MS,
+            # A default of 1 s is a pause in reading when little is queued.
             "fetch.error.backoff.ms": 100,
             "fetch.queue.backoff.ms": 5,
             "error_cb": self._on_error,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -21,6 +22,8 @@ from rtmlops_lib.streams import RawRecords, TopicPartition
 from rtmlops_lib.transport._client_settings import (
     CLIENT_ID,
     CONNECT_SECONDS,
+    FETCH_MIN_BYTES,
+    FETCH_WAIT_MS,
     kafka_python_extra,
     kafka_python_security,
 )
@@ -47,6 +50,9 @@ _SLICE_SECONDS = 0.1
 # A JoinGroup that ends between two polls is thrown away by the client and sent anew,
 # which makes the whole group rebalance again: wait for it inside a poll.
 _JOIN_SECONDS = 0.5
+# After so long without a record, a fetch asks for this many bytes, or waits this long.
+_QUIET_SECONDS = 1.0
+_QUIET_FETCH = 1, 250
 # A new assignment stands here, paused, so that the client asks Kafka for no
 # committed offset: it would read from there, or raise where there is none.
 _NOWHERE = 0
@@ -99,6 +105,10 @@ class KafkaPythonConsumer(EventConsumer):
         # Paused by us until seek: new ones, and those out of range.
         self._held: set[TopicPartition] = set()
         self._cluster_id: str | None = None
+        given = {key.lower().replace(".", "_") for key in settings.kafka_extra}
+        self._paces = not given & {"fetch_min_bytes", "fetch_max_wait_ms"}
+        self._quiet = False
+        self._came_at = time.monotonic()
 
     def open(self) -> KafkaPythonConsumer:
         """Connect and subscribe; the group is joined by the first polls."""
@@ -153,7 +163,9 @@ class KafkaPythonConsumer(EventConsumer):
             # One response is parsed while the next is on its way; both bound memory.
             "fetch_max_bytes": 8 * 2**20,
             "max_partition_fetch_bytes": 2**20,
-            "fetch_max_wait_ms": 100,
+            # Else each event of a trickle is a response of its own: twice the work.
+            "fetch_min_bytes": FETCH_MIN_BYTES,
+            "fetch_max_wait_ms": FETCH_WAIT_MS,
             "metrics_enabled": False,
             **kafka_python_security(settings.kafka_security),
             **kafka_python_extra(
@@ -170,7 +182,8 @@ class KafkaPythonConsumer(EventConsumer):
         deadline = time.monotonic() + timeout_seconds
         while True:
             left = deadline - time.monotonic()
-            wait_ms = max(0, int(min(left, _SLICE_SECONDS) * 1000))
+            # Rounded up: what is left of a millisecond would be one more poll.
+            wait_ms = max(0, math.ceil(min(left, _SLICE_SECONDS) * 1000))
             fetched: dict[Any, list[Any]] = {}
             try:
                 fetched = client.poll(timeout_ms=wait_ms, max_records=max_records)
@@ -201,7 +214,23 @@ class KafkaPythonConsumer(EventConsumer):
             if polled.revoked or polled.lost or left <= 0:
                 break
         polled.positions = self._positions()
+        self._pace(bool(polled.records))
         return polled
+
+    def _pace(self, came: bool) -> None:
+        """Let the broker wait longer where nothing comes, and answer the first at once.
+
+        Each empty answer costs this client more than a millisecond.
+        """
+        config = self._client._fetcher.config  # noqa: SLF001
+        now = time.monotonic()
+        if came:
+            self._came_at = now
+        quiet = now - self._came_at > _QUIET_SECONDS
+        if quiet != self._quiet and self._paces:
+            self._quiet = quiet
+            least, wait = _QUIET_FETCH if quiet else (FETCH_MIN_BYTES, FETCH_WAIT_MS)
+            config["fetch_min_bytes"], config["fetch_max_wait_ms"] = least, wait
 
     def _settle(self, polled: Polled) -> None:
         gone = polled.revoked | polled.lost

@@ -12,7 +12,8 @@ from rtmlops_lib.settings import Settings
 from rtmlops_lib.teaching import GroupMember, wait_until
 from rtmlops_lib.teaching.lab import Lab
 
-pytestmark = pytest.mark.live
+# Measures how soon a member is replaced.
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 
 
 @pytest.fixture

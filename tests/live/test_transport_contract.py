@@ -28,6 +28,7 @@ from tests.support.transport_contract import (
     numbered,
     poll_until,
     read,
+    silence,
     start,
     values_of,
 )
@@ -111,6 +112,47 @@ def test_a_killed_member_is_replaced_within_ten_seconds(
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_a_trickle_comes_in_small_lots_not_one_by_one(
+    kafka_world: KafkaWorld,
+) -> None:
+    topic = kafka_world.topic()
+    consumer = kafka_world.consumer(kafka_world.new_name(), topic)
+    start(consumer)
+    producer = kafka_world.producer()
+    lots = []
+    began = time.monotonic()
+    sent = 0
+    while sum(lots) < 100:
+        if sent < 100 and time.monotonic() >= began + sent * 0.01:
+            producer.send(topic, b"x")
+            producer.flush()
+            sent += 1
+        lots.append(len(values_of([consumer.poll_batch(100, 0.005)])))
+        assert time.monotonic() < began + 15
+    assert len([lot for lot in lots if lot]) <= 60
+
+
+@pytest.mark.parametrize("extra", [{}, {"fetch.max.wait.ms": "77"}])
+def test_a_quiet_topic_is_asked_for_less_often_unless_told_otherwise(
+    kafka_bootstrap: str, topic_prefix: str, extra: dict[str, str]
+) -> None:
+    world = KafkaWorld("kafka-python", kafka_bootstrap, topic_prefix)
+    world.settings = world.settings.model_copy(update={"kafka_extra": extra})
+    try:
+        topic = world.topic()
+        consumer = world.consumer(world.new_name(), topic)
+        start(consumer)
+        config = consumer._client._fetcher.config
+        silence(consumer, 1.2)
+        wait = 77 if extra else 250
+        assert config["fetch_max_wait_ms"] == wait
+        world.put(topic, [b"x"])
+        read(consumer, 1)
+        assert config["fetch_max_wait_ms"] == (77 if extra else 50)
+    finally:
+        world.close()
 
 
 @pytest.mark.slow

@@ -54,6 +54,7 @@ class MemoryStore(Store):
         self.database = database
         self.failing = seed is not None
         self.misconfigured = False
+        self.closed_by: str | None = None
         self.gate = threading.Event()
         self.gate.set()
         self._random = random.Random(seed)
@@ -164,4 +165,4 @@ class MemoryStore(Store):
         return {}
 
     def close(self) -> None:
-        return
+        self.closed_by = threading.current_thread().name

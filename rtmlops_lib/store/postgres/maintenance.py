@@ -30,15 +30,22 @@ def maintain(
     try:
         now: datetime = session.value("SELECT now()")
         for spec in specs:
-            # Roll-ups first: what retention drops must be in them.
             oldest = cutoff(spec, now)
             hyper = functions is not None and _has_chunks(session, schema, spec.table)
-            if spec.rollups and rollup.is_by_hand(session, schema, spec):
-                counts["buckets"] += rollup.roll_up(session, schema, spec, now, oldest)
-            elif spec.rollups and hyper and functions is not None:
-                rollup.refresh(session, schema, spec, functions, now, oldest)
+            if spec.rollups:
+                # All that has not been dropped before, also after a break that was
+                # longer than the retention: what goes next must be in the roll-ups.
+                dropped = _dropped_before(session, schema, spec)
+                if rollup.is_by_hand(session, schema, spec):
+                    counts["buckets"] += rollup.roll_up(
+                        session, schema, spec, now, dropped
+                    )
+                elif hyper and functions is not None:
+                    rollup.refresh(session, schema, spec, functions, now, dropped)
             if oldest is None:
                 continue
+            # Noted first: from here on no roll-up is made of what is half gone.
+            _note_dropped(session, schema, spec, oldest)
             if hyper and functions is not None:
                 counts["chunks_dropped"] += _drop_chunks(
                     session, schema, spec, functions, oldest
@@ -68,6 +75,29 @@ def cutoff(spec: StreamSpec, now: datetime) -> datetime | None:
         return None
     oldest = now - timedelta(days=spec.retention_days)
     return oldest.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _dropped_before(session: Session, schema: str, spec: StreamSpec) -> datetime | None:
+    dropped: datetime | None = session.value(
+        sql.SQL(
+            "SELECT dropped_before FROM {}.retention_state WHERE table_name = %s"
+        ).format(sql.Identifier(schema)),
+        (spec.table,),
+    )
+    return dropped
+
+
+def _note_dropped(
+    session: Session, schema: str, spec: StreamSpec, oldest: datetime
+) -> None:
+    session.execute(
+        sql.SQL(
+            "INSERT INTO {}.retention_state AS s VALUES (%s, %s) "
+            "ON CONFLICT (table_name) DO UPDATE SET dropped_before = "
+            "greatest(s.dropped_before, excluded.dropped_before)"
+        ).format(sql.Identifier(schema)),
+        (spec.table, oldest),
+    )
 
 
 def _has_chunks(session: Session, schema: str, table: str) -> bool:

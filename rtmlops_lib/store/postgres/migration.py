@@ -124,8 +124,6 @@ def _derive(session: Session, schema: str, spec: StreamSpec) -> list[str]:
         for name, kind in ddl.check_table(spec, found, identity).items():
             session.execute(ddl.add_column(spec, schema, name, kind))
             done.append(f"added column {spec.table}.{name}")
-    if functions is not None and _is_hypertable(session, schema, spec.table):
-        session.execute(timescale.set_retention(spec, schema, functions))
     if spec.rollups:
         done += _derive_rollups(session, schema, spec, functions)
     return done

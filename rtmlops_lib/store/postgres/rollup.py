@@ -39,19 +39,22 @@ def refresh(
     spec: StreamSpec,
     functions: str,
     now: datetime,
-    oldest: datetime | None,
+    dropped: datetime | None,
 ) -> None:
-    """Let TimescaleDB roll up what changed; minutes first."""
+    """Let TimescaleDB roll up what changed since ``dropped``; minutes first.
+
+    Before that time the events are gone, and rolling up again would forget them.
+    """
     minute = closed_before(now)
     for suffix, until in (("1m", minute), ("1h", minute.replace(minute=0))):
-        if oldest is not None and until - oldest < timedelta(hours=1):
+        if dropped is not None and until - dropped < timedelta(hours=1):
             continue
         session.execute(
             sql.SQL("CALL {}({}::regclass, %s::timestamptz, %s::timestamptz)").format(
                 sql.Identifier(functions, "refresh_continuous_aggregate"),
                 sql.Literal(f'"{schema}"."{spec.table}_{suffix}"'),
             ),
-            (oldest, until),
+            (dropped, until),
         )
 
 
@@ -60,14 +63,14 @@ def roll_up(
     schema: str,
     spec: StreamSpec,
     now: datetime,
-    oldest: datetime | None,
+    dropped: datetime | None,
 ) -> int:
     """Roll up every noted minute that is closed; return how many there were."""
     until = closed_before(now)
     work = _RollUp(session, schema, spec)
-    if oldest is not None:
-        # Their events are gone or about to go; the roll-ups keep what they have.
-        work.forget(oldest)
+    if dropped is not None:
+        # Their events are gone; the roll-ups keep what they have.
+        work.forget(dropped)
     total = 0
     while (day := work.next_day(until)) is not None:
         total += work.minutes_of(day, until)
@@ -93,13 +96,13 @@ class _RollUp:
     def _shared(self, text: str) -> sql.Composable:
         return sql.SQL(text).format(schema=sql.Identifier(self._schema))
 
-    def forget(self, oldest: datetime) -> None:
+    def forget(self, dropped: datetime) -> None:
         self._session.execute(
             self._shared(
                 "DELETE FROM {schema}.rollup_dirty "
                 "WHERE table_name = %s AND bucket < %s"
             ),
-            (self._spec.table, oldest),
+            (self._spec.table, dropped),
         )
 
     def next_day(self, until: datetime) -> datetime | None:

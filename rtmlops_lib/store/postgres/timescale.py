@@ -1,4 +1,9 @@
-"""What TimescaleDB does for a stream's table: pure functions that return SQL."""
+"""What TimescaleDB does for a stream's table: pure functions that return SQL.
+
+Its own jobs compress. They neither refresh nor drop: two refreshes of one aggregate
+at a time leave buckets twice (2.22.1), and retention must wait for the roll-ups; so
+the store's maintenance, which runs once at a time, does both.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from psycopg2 import sql
 from rtmlops_lib.store.postgres.ddl import aggregates, averages
 from rtmlops_lib.streams import StreamSpec
 
-__all__ = ["create_aggregates", "make_hypertable", "set_retention"]
+__all__ = ["create_aggregates", "make_hypertable"]
 
 CHUNK = "1 day"
 COMPRESS_AFTER = "7 days"
@@ -38,37 +43,13 @@ def make_hypertable(spec: StreamSpec, schema: str, functions: str) -> sql.Compos
     )
 
 
-def set_retention(spec: StreamSpec, schema: str, functions: str) -> sql.Composable:
-    """Return the statements that make the retention policy what the spec says."""
-    statement = sql.SQL("SELECT {}({}, if_exists => true)").format(
-        sql.Identifier(functions, "remove_retention_policy"),
-        _relation(schema, spec.table),
-    )
-    if spec.retention_days is None:
-        return statement
-    return sql.SQL("{}; SELECT {}({}, {}::interval)").format(
-        statement,
-        sql.Identifier(functions, "add_retention_policy"),
-        _relation(schema, spec.table),
-        sql.Literal(f"{spec.retention_days} days"),
-    )
-
-
 def create_aggregates(
     spec: StreamSpec, schema: str, functions: str, fields: Sequence[str]
 ) -> list[sql.Composable]:
-    """Return the hierarchical continuous aggregates and their policies.
+    """Return the hierarchical continuous aggregates.
 
-    They show what is not yet rolled up as well. Refreshing never reaches back to
-    where retention has dropped events, or it would drop their roll-ups too.
+    They show what is not yet rolled up as well.
     """
-    oldest = (
-        sql.SQL("NULL")
-        if spec.retention_days is None
-        else sql.SQL("{}::interval").format(
-            sql.Literal(f"{max(spec.retention_days - 1, 0.5)} days")
-        )
-    )
     statements: list[sql.Composable] = []
     for suffix, width, source, time, of in (
         ("1m", "1 minute", spec.table, spec.time.field, "events"),
@@ -90,16 +71,6 @@ def create_aggregates(
                 aggregates=aggregates(fields, of_rollup=of == "rollup"),
                 averages=averages(fields, of=of),
                 source=sql.Identifier(schema, source),
-            ),
-            sql.SQL(
-                "SELECT {}({}, start_offset => {}, end_offset => {}::interval, "
-                "schedule_interval => {}::interval)"
-            ).format(
-                sql.Identifier(functions, "add_continuous_aggregate_policy"),
-                _relation(schema, view),
-                oldest,
-                sql.Literal(width),
-                sql.Literal("5 minutes" if suffix == "1m" else "30 minutes"),
             ),
         ]
     return statements

@@ -10,13 +10,20 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pandas as pd
+import psycopg2
 import pytest
 
 from rtmlops_lib.store.postgres import PostgresStore
-from tests.live.store.conftest import run
 from tests.live.store.events import GROUP, World, events, moved
 
 pytestmark = pytest.mark.live
+
+
+def run(url: str, statement: str) -> None:
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
 
 
 def tool(name: str, server_version: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -166,6 +167,20 @@ def test_maintenance_beside_writers_ends_exact(plain_world: World) -> None:
     assert_exact(feed)
 
 
+def test_nobody_else_rolls_up_or_drops(
+    timescale_url: str, make_world: Callable[[str], World]
+) -> None:
+    # Two refreshes at a time leave buckets twice; see store/postgres/timescale.py.
+    world = make_world(timescale_url)
+    world.store.migrate([world.spec.evolve(retention_days=5)])
+    jobs = world.sql(
+        "SELECT DISTINCT proc_name FROM timescaledb_information.jobs "
+        "WHERE hypertable_schema = %s",
+        world.schema,
+    )
+    assert jobs == [("policy_compression",)]
+
+
 def test_one_maintenance_runs_at_a_time(world: World) -> None:
     lock = "pg_advisory_lock(hashtext('rtmlops maintain'), hashtext(%s))"
     with world.store._loop.within(20) as session:
@@ -197,6 +212,22 @@ def test_retention_drops_whole_days_and_keeps_their_roll_ups(world: World) -> No
     world.store.maintain([spec])
     changed = shown(world, "1m").keys() - before.keys()
     assert {server for _, server in changed} == {"srv-006"}
+
+
+def test_after_a_break_longer_than_the_retention_all_is_rolled_up_before_it_goes(
+    world: World,
+) -> None:
+    spec = world.spec.evolve(retention_days=2)
+    world.store.migrate([spec])
+    feed = Feed(world)
+    oldest = cutoff(spec, datetime.now(UTC))
+    assert oldest is not None
+    edge = int(oldest.timestamp() * 1e6 - START_US) // 10_000_000
+    feed.send(spread(range(edge - 30_000, edge - 29_400)))
+    feed.send(spread(range(edge - 300, edge + 300)))
+    world.store.maintain([spec])
+    assert world.sql("SELECT min(time) FROM {s}.metrics")[0][0] >= oldest
+    assert_exact(feed)
 
 
 def test_plain_retention_deletes_in_batches(

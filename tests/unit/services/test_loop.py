@@ -31,6 +31,20 @@ def _reasons(running: Running) -> str:
     return " ".join(running.health.reasons)
 
 
+def count_polls(running: Running) -> list[float]:
+    """Return a list that gets the time of each poll from now on."""
+    consumer = running.loop._consumer
+    polls: list[float] = []
+    poll_batch = consumer.poll_batch
+
+    def counted(*arguments: object) -> object:
+        polls.append(time.monotonic())
+        return poll_batch(*arguments)
+
+    consumer.poll_batch = counted
+    return polls
+
+
 def test_stores_events_and_moves_offsets(world: World) -> None:
     fill(world, 50)
     running = world.start()
@@ -192,6 +206,69 @@ def test_an_offset_above_the_end_is_a_fault_with_a_remedy(world: World) -> None:
     assert "offsets reset" in " ".join(second.health.reasons)
     assert second.health.alive and second.thread.is_alive()
     second.finish()
+
+
+@pytest.mark.parametrize("why", ["above the end", "store refuses", "slow store"])
+def test_waiting_keeps_the_loop_no_busier_than_reading(
+    world: World, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtmlops_lib.services.loop.LAST_WRITE_SECONDS", 0.2)
+    store = MemoryStore(world.database)
+    running = world.start(store)
+    eventually(lambda: running.health.ready)
+    if why == "above the end":
+        with world.database.lock:
+            for position in world.database.offsets.values():
+                position[:] = [99, position[1] + 1]
+    elif why == "store refuses":
+        store.misconfigured = True
+    else:
+        store.gate.clear()
+    fill(world, 5)
+    if why != "slow store":
+        eventually(lambda: not running.health.ready)
+    polls = count_polls(running)
+    time.sleep(1)
+    assert len(polls) <= 30, "about ten a second"
+    store.gate.set()
+    running.finish()
+
+
+def test_a_write_that_was_dropped_while_it_rested_leaves_the_loop_at_rest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtmlops_lib.services.loop.LAST_WRITE_SECONDS", 0.2)
+    store = MemoryStore(world.database)
+    running = world.start(store)
+    eventually(lambda: running.health.ready)
+    store.misconfigured = True
+    fill(world, 5)
+    eventually(lambda: "no such table" in _reasons(running))
+    world.broker.rebalance("storage")
+    polls = count_polls(running)
+    time.sleep(1)
+    assert len(polls) <= 30
+    running.finish()
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_the_store_is_closed_in_the_end_by_whoever_used_it(
+    world: World, count: int
+) -> None:
+    store = MemoryStore(world.database)
+    running = world.start(store)
+    fill(world, count)
+    eventually(lambda: running.health.ready and len(world.database.rows) == count)
+    assert store.closed_by is None
+    assert running.finish() == 0
+    assert store.closed_by == "writer"
+
+
+def test_the_store_is_closed_also_where_it_was_never_used(world: World) -> None:
+    world.broker.go_away()
+    store = MemoryStore(world.database)
+    assert world.start(store).finish() == 0
+    assert store.closed_by is not None
 
 
 def test_markers_move_offsets_without_rows(world: World) -> None:
