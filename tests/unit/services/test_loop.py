@@ -351,7 +351,7 @@ def test_stop_writes_what_is_in_hand(world: World) -> None:
     running = world.start(batch_max_seconds=30)
     eventually(lambda: running.health.ready)
     fill(world, 25)
-    eventually(lambda: running.loop._intake.count == 25)
+    eventually(lambda: running.loop._pipeline.intake.count == 25)
     assert running.finish() == 0
     assert len(world.database.rows) == 25
     assert sum(world.broker.committed.values()) == 25
