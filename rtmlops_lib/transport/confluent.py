@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import groupby, repeat
 from typing import Any
 
-from rtmlops_lib.errors import UsageError
 from rtmlops_lib.logs import get_logger
-from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import RawRecords, TopicPartition
 from rtmlops_lib.transport._client_settings import (
-    CLIENT_ID,
     CONNECT_SECONDS,
     FETCH_MIN_BYTES,
     FETCH_WAIT_MS,
@@ -25,10 +22,8 @@ from rtmlops_lib.transport._confluent_errors import (
     translated,
     translation,
 )
-from rtmlops_lib.transport._membership import MembershipLog
-from rtmlops_lib.transport.admin import TopicAdmin
-from rtmlops_lib.transport.errors import TransportUnavailable
-from rtmlops_lib.transport.ports import EventConsumer, Polled
+from rtmlops_lib.transport._kafka_member import KafkaMember
+from rtmlops_lib.transport.ports import Polled
 
 __all__ = ["ConfluentConsumer"]
 
@@ -39,21 +34,10 @@ _CLOSE_SECONDS = 2.0
 _SLICE_SECONDS = 0.02
 
 
-class ConfluentConsumer(EventConsumer):
+class ConfluentConsumer(KafkaMember):
     """A group member on librdkafka.
 
-    Parameters
-    ----------
-    settings : Settings
-        Where Kafka is, how to sign in, and the session's timing.
-    group : str
-        The consumer group.
-    topics : sequence of str
-        What to read; a topic that does not exist yet is joined when it does.
-    group_instance_id : str, optional
-        Static identity; such a member does not leave when it closes.
-    client_id : str
-        The name brokers log.
+    Parameters are ``KafkaMember``'s.
 
     Notes
     -----
@@ -63,31 +47,13 @@ class ConfluentConsumer(EventConsumer):
     offset, and ``auto.offset.reset`` never decides anything.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        group: str,
-        topics: Sequence[str],
-        group_instance_id: str | None = None,
-        client_id: str = CLIENT_ID,
-    ) -> None:
-        self.settings = settings
-        self.group = group
-        self.topics = tuple(topics)
-        self.group_instance_id = group_instance_id
-        self.client_id = client_id
-        self._client: Any = None
-        self._admin = TopicAdmin(settings)
-        self._membership = MembershipLog()
+    def _reset(self) -> None:
         # Where each partition stands; the client's own position() counts an
         # end-of-partition event as if it were a record.
         self._placed: dict[TopicPartition, int] = {}
-        self._paused: set[TopicPartition] = set()
         self._out_of_range: set[TopicPartition] = set()
         self._moved = False
         self._fault: Any = None
-        self._cluster_id: str | None = None
 
     def open(self) -> ConfluentConsumer:
         """Connect and subscribe; the group is joined by the first polls."""
@@ -310,16 +276,9 @@ class ConfluentConsumer(EventConsumer):
             self._placed.pop(partition, None)
         self._membership.revoke(gone, lost=lost)
 
-    def assignment(self) -> frozenset[TopicPartition]:
-        """Return the partitions currently assigned."""
-        return self._membership.owned
-
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read ``partition`` from ``offset`` on; the partition must be assigned."""
-        if partition not in self._membership.owned:
-            raise UsageError(f"{partition} is not assigned to this member")
-        if offset < 0:
-            raise UsageError(f"cannot seek {partition} to {offset}: below zero")
+        self._check_seek(partition, offset)
         self._placed[partition] = offset
         self._out_of_range.discard(partition)
         self._moved = True
@@ -385,29 +344,10 @@ class ConfluentConsumer(EventConsumer):
         later = [p for p in wanted if found.get(p, -1) < 0]
         return found | (self.end_offsets(later) if later else {})
 
-    def topic_ids(self) -> dict[str, str]:
-        """Return the id of each subscribed topic that exists; asks the broker."""
-        return self._admin.topic_ids(self.topics)
-
-    def partitions(self) -> frozenset[TopicPartition]:
-        """Return every partition of the subscribed topics that exist."""
-        return self._admin.partitions(self.topics)
-
-    def cluster_id(self) -> str:
-        """Return the id of the cluster; asks the broker once."""
-        if self._cluster_id is None:
-            self._cluster_id = self._admin.cluster_id()
-        return self._cluster_id
-
-    def close(self) -> None:
-        """Leave the group and close, within 5 seconds; twice is fine."""
-        client, self._client = self._client, None
-        self._admin.close()
-        if client is None:
-            return
+    def _leave_with(self, client: Any) -> None:
         # librdkafka waits for the broker's farewell without end, and takes no timeout.
         leaving = threading.Thread(
-            target=self._leave_group, args=(client,), name="leave-group", daemon=True
+            target=self._close, args=(client,), name="leave-group", daemon=True
         )
         leaving.start()
         leaving.join(_CLOSE_SECONDS)
@@ -416,13 +356,8 @@ class ConfluentConsumer(EventConsumer):
                 "leaving_unanswered", group=self.group, waited_seconds=_CLOSE_SECONDS
             )
 
-    def _leave_group(self, client: Any) -> None:
+    def _close(self, client: Any) -> None:
         try:
             client.close()
         except confluent_kafka().KafkaException as error:
             _LOG.debug("close_failed", error=str(error))
-
-    def _opened(self) -> Any:
-        if self._client is None:
-            raise TransportUnavailable("the consumer is closed", remedy="open it first")
-        return self._client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -15,27 +15,23 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.base import MemberState
 from kafka.structs import OffsetAndMetadata
 
-from rtmlops_lib.errors import UsageError
 from rtmlops_lib.logs import get_logger
-from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import RawRecords, TopicPartition
 from rtmlops_lib.transport._client_settings import (
-    CLIENT_ID,
     CONNECT_SECONDS,
     FETCH_MIN_BYTES,
     FETCH_WAIT_MS,
     kafka_python_extra,
     kafka_python_security,
 )
+from rtmlops_lib.transport._kafka_member import KafkaMember
 from rtmlops_lib.transport._kafka_python_errors import (
     construct,
     translated,
     translation,
 )
 from rtmlops_lib.transport._membership import MembershipLog
-from rtmlops_lib.transport.admin import TopicAdmin
-from rtmlops_lib.transport.errors import TransportUnavailable
-from rtmlops_lib.transport.ports import EventConsumer, Polled
+from rtmlops_lib.transport.ports import Polled
 
 __all__ = ["KafkaPythonConsumer", "columns"]
 
@@ -59,21 +55,10 @@ _NOWHERE = 0
 _FIELDS = tuple(map(itemgetter, (3, 4, 6, 7, 8)))
 
 
-class KafkaPythonConsumer(EventConsumer):
+class KafkaPythonConsumer(KafkaMember):
     """A group member on kafka-python 3.0.
 
-    Parameters
-    ----------
-    settings : Settings
-        Where Kafka is, how to sign in, and the session's timing.
-    group : str
-        The consumer group.
-    topics : sequence of str
-        What to read; a topic that does not exist yet is joined when it does.
-    group_instance_id : str, optional
-        Static identity; such a member does not leave when it closes.
-    client_id : str
-        The name brokers log.
+    Parameters are ``KafkaMember``'s.
 
     Notes
     -----
@@ -84,28 +69,11 @@ class KafkaPythonConsumer(EventConsumer):
     Taught in chapter 03.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        group: str,
-        topics: Sequence[str],
-        group_instance_id: str | None = None,
-        client_id: str = CLIENT_ID,
-    ) -> None:
-        self.settings = settings
-        self.group = group
-        self.topics = tuple(topics)
-        self.group_instance_id = group_instance_id
-        self.client_id = client_id
-        self._client: Any = None
-        self._admin = TopicAdmin(settings)
-        self._membership = MembershipLog()
-        self._paused: set[TopicPartition] = set()
+    def _reset(self) -> None:
         # Paused by us until seek: new ones, and those out of range.
         self._held: set[TopicPartition] = set()
-        self._cluster_id: str | None = None
-        given = {key.lower().replace(".", "_") for key in settings.kafka_extra}
+        extra = self.settings.kafka_extra
+        given = {key.lower().replace(".", "_") for key in extra}
         self._paces = not given & {"fetch_min_bytes", "fetch_max_wait_ms"}
         self._quiet = False
         self._came_at = time.monotonic()
@@ -257,19 +225,11 @@ class KafkaPythonConsumer(EventConsumer):
             and partition in self._membership.owned
         }
 
-    def assignment(self) -> frozenset[TopicPartition]:
-        """Return the partitions currently assigned."""
-        return self._membership.owned
-
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read ``partition`` from ``offset`` on; the partition must be assigned."""
-        if partition not in self._membership.owned:
-            raise UsageError(f"{partition} is not assigned to this member")
+        self._check_seek(partition, offset)
         tp = ClientPartition(*partition)
-        try:
-            self._opened().seek(tp, offset)
-        except ValueError as error:
-            raise UsageError(f"cannot seek {partition} to {offset}: {error}") from error
+        self._opened().seek(tp, offset)
         self._held.discard(partition)
         if partition not in self._paused:
             self._client.resume(tp)
@@ -345,35 +305,11 @@ class KafkaPythonConsumer(EventConsumer):
         later = [p for tp in wanted if (p := TopicPartition(*tp)) not in offsets]
         return offsets | (self.end_offsets(later) if later else {})
 
-    def topic_ids(self) -> dict[str, str]:
-        """Return the id of each subscribed topic that exists; asks the broker."""
-        return self._admin.topic_ids(self.topics)
-
-    def partitions(self) -> frozenset[TopicPartition]:
-        """Return every partition of the subscribed topics that exist."""
-        return self._admin.partitions(self.topics)
-
-    def cluster_id(self) -> str:
-        """Return the id of the cluster; asks the broker once."""
-        if self._cluster_id is None:
-            self._cluster_id = self._admin.cluster_id()
-        return self._cluster_id
-
-    def close(self) -> None:
-        """Leave the group and close, within 5 seconds; twice is fine."""
-        client, self._client = self._client, None
-        self._admin.close()
-        if client is None:
-            return
+    def _leave_with(self, client: Any) -> None:
         try:
             client.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
         except errors.KafkaError as error:
             _LOG.debug("close_failed", error=repr(error))
-
-    def _opened(self) -> Any:
-        if self._client is None:
-            raise TransportUnavailable("the consumer is closed", remedy="open it first")
-        return self._client
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
