@@ -9,7 +9,7 @@ from rtmlops_lib.errors import UsageError
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import StreamSpec
 
-__all__ = ["model_folder", "model_name"]
+__all__ = ["detector_name", "model_folder", "model_name"]
 
 
 def model_name(settings: Settings, spec: StreamSpec) -> str:
@@ -30,6 +30,18 @@ def model_name(settings: Settings, spec: StreamSpec) -> str:
             remedy="name one in its spec: 'target: <a number field>'",
         )
     return f"{settings.topic_prefix}{spec.name}-{spec.target}"
+
+
+def detector_name(settings: Settings, spec: StreamSpec) -> str:
+    """Return the registered name of the forest that a stream's detector asks.
+
+    Examples
+    --------
+    >>> from rtmlops_lib.streams import builtin_specs
+    >>> detector_name(Settings(topic_prefix="ch07-"), builtin_specs()["services"])
+    'ch07-services-detector'
+    """
+    return f"{settings.topic_prefix}{spec.name}-detector"
 
 
 def model_folder(settings: Settings, name: str) -> Path:

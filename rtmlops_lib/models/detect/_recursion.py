@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rtmlops_lib.models.detect._seasonal import DailyProfile
 from rtmlops_lib.models.detect.settings import DetectorSettings
 
-__all__ = ["Moment", "Recursion"]
+__all__ = ["Moments", "Recursion"]
 
 Array = NDArray[np.float64]
 
@@ -31,8 +31,8 @@ _HOT, _HOT_WEIGHT, _TAUGHT = 8.0, 0.1, 600.0
 
 
 @dataclass(slots=True)
-class Moment:
-    """What one sample of b series was held against; (K, m, b) each.
+class Moments:
+    """What n samples were held against; (K, m, n) each.
 
     ``z`` is 0 where the metric is absent or its history too short.
     """
@@ -43,9 +43,10 @@ class Moment:
     tail_start: Array
     tail_excess: Array
 
-    def parts(self) -> tuple[Array, ...]:
-        """Return the fields in their order."""
-        return self.z, self.level, self.spread, self.tail_start, self.tail_excess
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> Moments:
+        """Return room for so many."""
+        return cls(*(np.empty(shape) for _ in range(5)))
 
 
 class Recursion:
@@ -89,6 +90,7 @@ class Recursion:
         self.last_time = np.zeros(0, np.int64)
         self.step = np.zeros(0)
         self.daily = DailyProfile(self.metrics)
+        self._horizon = np.asarray(self.settings.horizons)[:, None, None]
 
     ARRAYS = (
         "level",
@@ -132,95 +134,131 @@ class Recursion:
             setattr(self, name, np.concatenate([old, blank], axis=-1))
         self.daily.grow(more)
 
+    def forget(self, metric: int) -> None:
+        """Know nothing any more of one metric, of any series."""
+        blank = Recursion(self.metrics, self.settings)
+        blank.grow(len(self))
+        for name, mine in self.arrays().items():
+            if mine.ndim > 1:
+                axis = 1 if mine.ndim == 3 and not name.startswith("daily") else 0
+                at = (slice(None), metric) if axis else metric
+                mine[at] = blank.arrays()[name][at]
+
+    def only(self, series: NDArray[np.int64]) -> Recursion:
+        """Return the state of some series, to be worked on and ``put`` back."""
+        part = Recursion(self.metrics, self.settings)
+        part.load(
+            {n: np.take(mine, series, axis=-1) for n, mine in self.arrays().items()}
+        )
+        return part
+
+    def put(self, series: NDArray[np.int64], part: Recursion) -> None:
+        """Take back what ``only`` gave."""
+        theirs = part.arrays()
+        for name, mine in self.arrays().items():
+            mine[..., series] = theirs[name]
+
     def advance(
-        self, at: NDArray[np.int64], time: NDArray[np.int64], x: Array
-    ) -> Moment:
-        """Hold one sample of each of b series against the past, then learn from it.
+        self, time: NDArray[np.int64], x: Array, said: Moments, at: slice
+    ) -> None:
+        """Hold one sample of each of the first b series against the past, and learn.
 
         Parameters
         ----------
-        at : ndarray of int64, shape (b,)
-            Which series; none twice.
         time : ndarray of int64, shape (b,)
             Microseconds.
         x : ndarray of float, shape (m, b)
             NaN where a metric is absent.
+        said : Moments
+            Takes what is found, at ``at``.
         """
-        s = self.settings
-        horizon = np.asarray(s.horizons)[:, None, None]
+        s, b = self.settings, len(time)
+        horizon = self._horizon
         present = np.isfinite(x)
-        x = np.clip(np.where(present, x, 0.0), -_LARGEST, _LARGEST)
-        level = self.level[:, :, at]
-        variance = self.variance[:, :, at]
-        seen = self.seen[:, at]
-        hot_run = self.hot_run[:, at]
-        since = self.last_time[at]
-        stale = self._gap(at, time) > 3 * horizon
-        level += self.daily.shift(at, since, np.maximum(since, time))
-        fresh = (seen == 0) | stale
-        level = np.where(fresh & present, x, level)
+        all_there = bool(present.all())
+        if not all_there:
+            x = np.where(present, x, 0.0)
+        x = np.clip(x, -_LARGEST, _LARGEST)
+        level, variance = self.level[:, :, :b], self.variance[:, :, :b]
+        seen, hot_run = self.seen[:, :b], self.hot_run[:, :b]
+        start, excess = self.tail_start[:, :, :b], self.tail_excess[:, :, :b]
+        since = self.last_time[:b].copy()
+        gap = self._gap(time)
+        level += self.daily.shift(since, np.maximum(since, time))
+        fresh = (seen == 0) | (gap > 3 * horizon)
+        if fresh.any():
+            np.copyto(level, x, where=fresh & present)
 
         error = x - level
-        spread = np.sqrt(variance) + (1e-9 * np.abs(level) + 1e-100)
-        z = np.clip(error / spread, -_LARGEST_Z, _LARGEST_Z)
-        z *= present
-        start = self.tail_start[:, :, at]
-        excess = self.tail_excess[:, :, at]
-        known = z * (seen >= s.warm_up)
-        moment = Moment(known, level, spread, start, excess)
+        spread = np.sqrt(variance)
+        spread += 1e-9 * np.abs(level)
+        spread += 1e-100
+        z = error / spread
+        np.clip(z, -_LARGEST_Z, _LARGEST_Z, out=z)
+        if not all_there:
+            z *= present
+        said.z[:, :, at] = z * (seen >= s.warm_up)
+        said.level[:, :, at] = level
+        said.spread[:, :, at] = spread
+        said.tail_start[:, :, at] = start
+        said.tail_excess[:, :, at] = excess
 
         size = np.abs(z)
         hot = size > start + _HOT * excess
-        self._learn_tail(at, size, start, excess, hot & (seen > _TAUGHT), present)
-        hot_run = np.where(present, (hot_run + 1) * hot.any(axis=0), hot_run)
+        self._learn_tail(size, start, excess, hot & (seen > _TAUGHT), present)
+        any_hot = hot.any(axis=0)
+        hot_run[:] = np.where(present, (hot_run + 1) * any_hot, hot_run)
 
         free = (seen < s.warm_up) | (hot_run > s.adapt_after)
         recent = 1 / (seen + 1)
-        alpha = np.maximum(1 / horizon, recent) * present
-        beta = np.maximum(1 / (s.scale_memory * horizon), recent) * present
-        bounded = np.where(free, error, spread * np.clip(z, -s.clip, s.clip))
-        level = level + alpha * bounded
-        self.level[:, :, at] = level
+        alpha = np.maximum(1 / horizon, recent)
+        beta = np.maximum(1 / (s.scale_memory * horizon), recent)
+        if not all_there:
+            alpha *= present
+            beta *= present
+        bounded = spread * np.clip(z, -s.clip, s.clip)
+        if free.any():
+            np.copyto(bounded, error, where=free)
+        level += alpha * bounded
         # The middle level: smooth, yet faster than the day's course.
-        self.daily.learn(at, time, level[len(level) // 2], present & ~hot.any(axis=0))
-        self.variance[:, :, at] = variance + beta * (bounded**2 - variance)
-        self.seen[:, at] = seen + present
-        self.hot_run[:, at] = hot_run
-        return moment
+        self.daily.learn(time, level[len(level) // 2], present & ~any_hot)
+        variance += beta * (bounded**2 - variance)
+        seen += present
 
-    def _gap(self, at: NDArray[np.int64], time: NDArray[np.int64]) -> Array:
+    def _gap(self, time: NDArray[np.int64]) -> Array:
         """Return how many usual steps passed since the series' last sample."""
-        step, last = self.step[at], self.last_time[at]
+        b = len(time)
+        step, last = self.step[:b], self.last_time[:b]
         passed = np.where(last == 0, 0.0, time - last).clip(0.0)
         # Follows the shorter of two steps at once, a longer one slowly.
         slower = np.minimum(passed, 1.05 * step)
-        unknown = step == 0
-        step = np.where(unknown, passed, np.where(passed == 0, step, slower))
-        self.step[at] = step
-        self.last_time[at] = np.maximum(last, time)
+        step[:] = np.where(step == 0, passed, np.where(passed == 0, step, slower))
+        np.maximum(last, time, out=last)
         gap: Array = passed / np.maximum(step, 1e-300)
         return gap
 
     def _learn_tail(
         self,
-        at: NDArray[np.int64],
         size: Array,
         start: Array,
         excess: Array,
         suspect: NDArray[np.bool_],
         present: NDArray[np.bool_],
     ) -> None:
+        b = size.shape[-1]
         share = self.settings.tail_share
         weight = np.where(suspect, _HOT_WEIGHT, 1.0) * present
         hit = size > start
         # Each further sample of one excursion says less that is new.
-        run = (self.tail_run[:, :, at] + 1) * hit
-        self.tail_run[:, :, at] = run
-        weight = weight / (1 + run / _EXCURSION)
-        count = self.tail_count[:, :, at] + hit * weight
-        rate = _TAIL_RATE * weight * (1 + 10 / (1 + self.seen[:, at] / 100))
-        self.tail_start[:, :, at] = start * (1 + rate * (hit - share))
+        run = self.tail_run[:, :, :b]
+        run += 1
+        run *= hit
+        weight /= 1 + run / _EXCURSION
+        count = self.tail_count[:, :, :b]
+        gained = hit * weight
+        count += gained
         over = np.minimum(size - start, 5 * excess) - excess
-        pace = weight * hit / np.minimum(count + _PRIOR_WEIGHT, _TAIL_MEMORY)
-        self.tail_excess[:, :, at] = np.maximum(excess + pace * over, 0.02 * start)
-        self.tail_count[:, :, at] = count
+        pace = gained / np.minimum(count + _PRIOR_WEIGHT, _TAIL_MEMORY)
+        np.maximum(excess + pace * over, 0.02 * start, out=excess)
+        rate = weight * (_TAIL_RATE * (1 + 10 / (1 + self.seen[:, :b] / 100)))
+        start *= 1 + rate * (hit - share)

@@ -55,17 +55,20 @@ class DailyProfile:
             blank = np.zeros((*old.shape[:-1], more), old.dtype)
             setattr(self, name, np.concatenate([old, blank], axis=-1))
 
-    def shift(
-        self, at: NDArray[np.int64], since: NDArray[np.int64], time: NDArray[np.int64]
-    ) -> Array:
-        """Return the move to expect between two times (µs), shape (m, b)."""
-        gain = np.clip(self.agree[:, at] / (self.power[:, at] + 1e-300), 0.0, 1.0)
+    def shift(self, since: NDArray[np.int64], time: NDArray[np.int64]) -> Array:
+        """Return the move to expect between two times (µs), shape (m, b).
+
+        Of the first b series, as all that follows.
+        """
+        b = len(time)
+        gain = np.clip(self.agree[:, :b] / (self.power[:, :b] + 1e-300), 0.0, 1.0)
         if not gain.any():
             return gain
-        result: Array = gain * (self._value(at, time) - self._value(at, since))
+        result: Array = gain * (self._value(time) - self._value(since))
         return result
 
-    def _value(self, at: NDArray[np.int64], time: NDArray[np.int64]) -> Array:
+    def _value(self, time: NDArray[np.int64]) -> Array:
+        at = np.arange(len(time))
         place = time / _HOUR_US - 0.5
         low = np.floor(place)
         part = place - low
@@ -79,19 +82,16 @@ class DailyProfile:
         return result
 
     def learn(
-        self,
-        at: NDArray[np.int64],
-        time: NDArray[np.int64],
-        level: Array,
-        usual: NDArray[np.bool_],
+        self, time: NDArray[np.int64], level: Array, usual: NDArray[np.bool_]
     ) -> None:
         """Take in one smoothed value of each of b series where ``usual``, (m, b)."""
+        b = len(time)
         hour = time // _HOUR_US
-        ended = hour > self.hour[at]
-        if ended.any():
-            self._end_hour(at[ended], hour[ended])
-        self.total[:, at] += level * usual
-        self.count[:, at] += usual
+        ended = np.flatnonzero(hour > self.hour[:b])
+        if len(ended):
+            self._end_hour(ended, hour[ended])
+        self.total[:, :b] += level * usual
+        self.count[:, :b] += usual
 
     def _end_hour(self, at: NDArray[np.int64], hour: NDArray[np.int64]) -> None:
         count = self.count[:, at]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtmlops_lib.errors import UsageError
 
-__all__ = ["pack", "unpack"]
+__all__ = ["pack", "refused", "unpack"]
 
 _MAGIC = b"RTMS"
 _VERSION = 1
@@ -58,18 +58,19 @@ def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[An
     found = _HEAD.unpack_from(data) if len(data) > _HEAD.size else (b"", 0, 0)
     body = data[_HEAD.size :]
     if found[0] != _MAGIC or found[2] != zlib.crc32(body):
-        raise _refused("is damaged or none at all")
+        raise refused("is damaged or none at all")
     if found[1] != _VERSION:
-        raise _refused(f"has version {found[1]}, this program reads {_VERSION}")
+        raise refused(f"has version {found[1]}, this program reads {_VERSION}")
     with np.load(io.BytesIO(zlib.decompress(body)), allow_pickle=False) as archive:
         about = json.loads(archive["about"].tobytes())
         arrays = {n[2:]: archive[n] for n in archive.files if n.startswith("a_")}
     if about.pop("kind") != kind:
-        raise _refused(f"is not one of a {kind}")
+        raise refused(f"is not one of a {kind}")
     return about, arrays
 
 
-def _refused(why: str) -> UsageError:
+def refused(why: str) -> UsageError:
+    """Return the error that says why a snapshot is of no use."""
     return UsageError(
         f"the detector's snapshot {why}",
         remedy="delete it: the state is then learned again from history",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rtmlops_lib.models.detect.episode import Episode
 from rtmlops_lib.models.detect.label import Label
 from rtmlops_lib.models.detect.type_result import TypeResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -45,6 +49,23 @@ class Evaluation:
         """False alarms per server and day watched."""
         return len(self.false_alarms) / self.server_days
 
+    def table(self) -> pd.DataFrame:
+        """Return one row a type, indexed by its name."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                kind: {
+                    "events": result.events,
+                    "found": result.found,
+                    "recall": result.recall,
+                    "median_delay": result.median_delay,
+                    "average_precision": result.average_precision,
+                }
+                for kind, result in self.by_type.items()
+            }
+        ).T.astype({"events": int, "found": int})
+
 
 def evaluate(
     labels: Sequence[Label],
@@ -53,6 +74,7 @@ def evaluate(
     step_us: int,
     server_days: float,
     since: int = 0,
+    average_precision: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Hold episodes against labels.
 
@@ -73,6 +95,8 @@ def evaluate(
         The time watched after ``since``.
     since : int
         What began before (µs) is left out: the detector was still learning.
+    average_precision : mapping of str to float, optional
+        Of each type, see ``precision_by_type``.
 
     Examples
     --------
@@ -111,6 +135,7 @@ def evaluate(
                 events=len(delays[kind]) + missed[kind],
                 found=len(delays[kind]),
                 delays=tuple(d for d in delays[kind] if d is not None),
+                average_precision=(average_precision or {}).get(kind, float("nan")),
             )
             for kind in sorted({*delays, *missed})
         },

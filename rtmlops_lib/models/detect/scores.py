@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FLAG_THRESHOLD", "SEVERITIES", "Scores", "severity_of", "to_score"]
+__all__ = [
+    "FLAG_THRESHOLD",
+    "ISOLATION_FOREST",
+    "POWER_RESIDUAL",
+    "SEVERITIES",
+    "STATISTICAL",
+    "Scores",
+    "severity_of",
+    "to_score",
+]
+
+# Who may speak: each metric's own past, the forest, the power model.
+STATISTICAL = "statistical"
+ISOLATION_FOREST = "isolation_forest"
+POWER_RESIDUAL = "power_residual"
 
 # The one meaning of a score: from here on a row is flagged.
 FLAG_THRESHOLD = 0.5
@@ -59,6 +73,8 @@ class Scores:
     metrics : tuple of str
     witnesses : tuple of str
         Who took part.
+    witness : ndarray of object, shape (n,), optional
+        Whose word each score is; None where there is one witness only.
     """
 
     score: NDArray[np.float64]
@@ -67,7 +83,8 @@ class Scores:
     expected: NDArray[np.float64]
     spread: NDArray[np.float64]
     metrics: tuple[str, ...]
-    witnesses: tuple[str, ...] = field(default=("statistical",))
+    witnesses: tuple[str, ...] = (STATISTICAL,)
+    witness: NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return len(self.score)
@@ -105,11 +122,18 @@ class Scores:
             return "nothing is known of this series yet"
         observed, expected = float(self.observed[row]), float(self.expected[row])
         side = "above" if observed >= expected else "below"
-        return (
+        witness = STATISTICAL if self.witness is None else self.witness[row]
+        by_whom = "the expected"
+        if witness == POWER_RESIDUAL:
+            by_whom = "what the model expects of this row,"
+        sentence = (
             f"{self.metrics[at]} is {observed:.4g}, {abs(observed - expected):.4g} "
-            f"{side} the expected {expected:.4g} "
+            f"{side} {by_whom} {expected:.4g} "
             f"(usual deviation {float(self.spread[row]):.2g})"
         )
+        if witness == ISOLATION_FOREST:
+            return f"the metrics do not go together as usual; {sentence}"
+        return sentence
 
     def take(self, rows: NDArray[Any]) -> Scores:
         """Return the scores of ``rows`` (indices or a boolean mask)."""
@@ -120,4 +144,5 @@ class Scores:
             observed=self.observed[rows],
             expected=self.expected[rows],
             spread=self.spread[rows],
+            witness=None if self.witness is None else self.witness[rows],
         )

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmlops_lib.models.detect import _snapshot
-from rtmlops_lib.models.detect._recursion import Recursion
-from rtmlops_lib.models.detect._rounds import rounds
+from rtmlops_lib.models.detect._recursion import Moments, Recursion
+from rtmlops_lib.models.detect._rounds import Rounds
+from rtmlops_lib.models.detect.deviations import Deviations
 from rtmlops_lib.models.detect.scores import Scores, to_score
 from rtmlops_lib.models.detect.settings import DetectorSettings
 from rtmlops_lib.models.detect.tail import surprise
 
-__all__ = ["StreamingDetector"]
+__all__ = ["StreamingDetector", "judged"]
 
 Array = NDArray[np.float64]
 
@@ -86,54 +87,39 @@ class StreamingDetector:
         values : mapping of str to ndarray of float, shape (n,)
             The metrics; NaN where absent.
         """
-        n = len(series)
-        if n == 0:
-            return _nothing(self.metrics)
-        number = self._numbers(series)
-        x = np.stack([np.asarray(values[m], np.float64) for m in self.metrics])
-        turns = list(rounds(number))
-        moments = [
-            self._recursion.advance(number[rows], time[rows], x[:, rows])
-            for rows in turns
-        ]
-        order = np.concatenate(turns)
-        joined = [
-            np.concatenate(parts, axis=-1).reshape(-1, n)
-            for parts in zip(*(m.parts() for m in moments), strict=True)
-        ]
-        result = self._judge(x[:, order], *joined)
-        back = np.empty(n, np.int64)
-        back[order] = np.arange(n)
-        return result.take(back)
+        return judged(self.deviate(series, time, values), self.settings)
 
-    def _judge(
+    def deviate(
         self,
-        x: Array,
-        z: Array,
-        level: Array,
-        spread: Array,
-        start: Array,
-        excess: Array,
-    ) -> Scores:
-        """Turn deviations, each (horizons * metrics, n), into scores of n rows."""
-        s = self.settings
+        series: NDArray[np.object_],
+        time: NDArray[np.int64],
+        values: Mapping[str, NDArray[np.float64]],
+    ) -> Deviations:
+        """Hold rows against the past, as ``score`` does, and learn from them."""
+        n, m = len(series), len(self.metrics)
+        rounds = Rounds.of(self._numbers(series))
+        order = rounds.order
+        x = np.stack([np.asarray(values[name], np.float64) for name in self.metrics])
+        x, time = x[:, order], time[order]
+        said = Moments.empty((len(self.settings.horizons), m, n))
+        part = self._recursion.only(rounds.series)
+        for at in rounds.slices():
+            part.advance(time[at], x[:, at], said, at)
+        self._recursion.put(rounds.series, part)
         rarity = surprise(
-            np.abs(z), start, excess, share=s.tail_share, shape=s.tail_shape
+            np.abs(said.z),
+            said.tail_start,
+            said.tail_excess,
+            share=self.settings.tail_share,
+            shape=self.settings.tail_shape,
         )
-        widest = rarity.argmax(axis=0)
-        pick = (widest, np.arange(z.shape[1]))
-        # The largest of so many is this much less rare than one of them.
-        among = rarity[pick] - math.log10(len(rarity))
-        metric = widest % len(self.metrics)
-        known = z.any(axis=0)
-        return Scores(
-            score=to_score(among, -math.log10(s.alarm_p)),
-            metric=np.where(known, metric, -1),
-            observed=x[metric, pick[1]],
-            expected=level[pick],
-            spread=spread[pick],
-            metrics=self.metrics,
+        return Deviations(
+            self.metrics, order, x, said.z, said.level, said.spread, rarity
         )
+
+    def forget(self, metric: str) -> None:
+        """Know nothing any more of one metric: what it measures has changed."""
+        self._recursion.forget(self.metrics.index(metric))
 
     def _numbers(self, series: NDArray[np.object_]) -> NDArray[np.int64]:
         index = self._index
@@ -177,6 +163,32 @@ class StreamingDetector:
         return detector
 
 
-def _nothing(metrics: tuple[str, ...]) -> Scores:
-    none = np.empty(0)
-    return Scores(none, np.empty(0, np.int64), none, none, none, metrics)
+def judged(deviations: Deviations, settings: DetectorSettings) -> Scores:
+    """Return what the largest deviation of each row says, in the rows' own order."""
+    metrics = len(deviations.metrics)
+    n = len(deviations.order)
+    channels = len(deviations.z) * metrics
+    rarity, z, expected, spread = (
+        part.reshape(channels, n)
+        for part in (
+            deviations.rarity,
+            deviations.z,
+            deviations.expected,
+            deviations.spread,
+        )
+    )
+    widest = rarity.argmax(axis=0)
+    pick = (widest, np.arange(n))
+    known = np.count_nonzero(z, axis=0)
+    # The largest of so many is this much less rare than one of them.
+    among = rarity[pick] - np.log10(np.maximum(known, 1))
+    metric = widest % metrics
+    scores = Scores(
+        score=to_score(among, -math.log10(settings.alarm_p)),
+        metric=np.where(known > 0, metric, -1),
+        observed=deviations.observed[metric, pick[1]],
+        expected=expected[pick],
+        spread=spread[pick],
+        metrics=deviations.metrics,
+    )
+    return scores.take(deviations.order.argsort())

@@ -79,7 +79,7 @@ def _huber_ridge(a: Array, y: Array, rounds: int = 3) -> Array:
     penalty = 1e-4 * len(y) * np.eye(a.shape[1])
     penalty[-1, -1] = 1e-9
     weight: Array = np.ones(len(y))
-    beta = np.zeros(a.shape[1])
+    beta: Array = np.zeros(a.shape[1])
     for _ in range(rounds):
         weighted = a * weight[:, None]
         beta = np.linalg.solve(a.T @ weighted + penalty, weighted.T @ y)
