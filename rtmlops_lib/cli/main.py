@@ -88,6 +88,12 @@ COMMANDS = {
         "List, compare, promote and roll back registered models.",
         _MODELS,
     ),
+    "evaluate": LazyCommand(
+        "evaluate",
+        "evaluate",
+        "Let the detectors watch a simulated fleet, and count what they found.",
+        _MODELS,
+    ),
     "stream": LazyCommand(
         "stream", "app", "Draft, show and check specs; look into their topics.", _DATA
     ),

@@ -32,6 +32,12 @@ app = subcommands("List, compare, promote and roll back registered models.")
 ModelStreamOption = Annotated[
     str, typer.Option("--stream", help="The stream whose model is meant.")
 ]
+WhichOption = Annotated[
+    str,
+    typer.Option(
+        "--model", help="power: what predicts the target; detector: its forest."
+    ),
+]
 VersionArgument = Annotated[int, typer.Argument(min=1, help="Version number.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; kept in model_events.")]
 
@@ -39,18 +45,19 @@ ReasonOption = Annotated[str, typer.Option(help="Why; kept in model_events.")]
 @app.command("list")
 def list_(
     stream: ModelStreamOption = "datacenter",
+    model: WhichOption = "power",
     topic_prefix: TopicPrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show all versions of a model, newest first."""
-    _, _, name, registry = _context(stream, topic_prefix=topic_prefix)
+    _, _, name, registry = _context(stream, model, topic_prefix=topic_prefix)
     versions = registry.versions(name)
     rows = [_row(version) for version in versions]
     if as_json:
         print_json(rows)
         return
     if not rows:
-        output().print(f"{name} has no versions; 'rtmlops train power' makes one")
+        output().print(f"{name} has no versions; 'rtmlops train {model}' makes one")
         return
     table = new_table(*rows[0], numbers=("version", "rows", "mape"))
     for row in rows:
@@ -63,11 +70,12 @@ def compare(
     first: VersionArgument,
     second: VersionArgument,
     stream: ModelStreamOption = "datacenter",
+    model: WhichOption = "power",
     topic_prefix: TopicPrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what two versions measured and where they came from, side by side."""
-    _, _, name, registry = _context(stream, topic_prefix=topic_prefix)
+    _, _, name, registry = _context(stream, model, topic_prefix=topic_prefix)
     found = [registry.version(name, number) for number in (first, second)]
     metrics = [registry.metrics(version.run_id) for version in found]
     tags = ("window_start", "window_end", "rows", "kind", "features", "git_sha")
@@ -103,6 +111,7 @@ def promote(
     ] = False,
     reason: ReasonOption = "",
     stream: ModelStreamOption = "datacenter",
+    model: WhichOption = "power",
     topic_prefix: TopicPrefixOption = None,
     schema: SchemaOption = None,
     as_json: JsonOption = False,
@@ -112,6 +121,7 @@ def promote(
     Exit 1 when the gate refuses.
     """
     from rtmlops_lib.models.aliases import Move, move_aliases
+    from rtmlops_lib.models.forest_pipeline import promote_forest
     from rtmlops_lib.models.pipeline import promote_power
     from rtmlops_lib.store.factory import open_store
 
@@ -122,7 +132,7 @@ def promote(
             "--force needs a --reason", remedy="say why the gate is overruled"
         )
     settings, spec, name, registry = _context(
-        stream, topic_prefix=topic_prefix, database_schema=schema
+        stream, model, topic_prefix=topic_prefix, database_schema=schema
     )
     with closing(open_store(settings)) as store:
         registry.version(name, version)  # exists, or says so
@@ -134,7 +144,8 @@ def promote(
             decide = Move.promote(version, reason=reason, forced=True)
             events = move_aliases(registry, store, name, decide)
         else:
-            gate, events = promote_power(registry, store, name, spec, version)
+            run_gate = promote_power if model == "power" else promote_forest
+            gate, events = run_gate(registry, store, name, spec, version)
     passed = gate is None or gate.passed
     if as_json:
         print_json(
@@ -156,6 +167,7 @@ def promote(
 def rollback(
     reason: ReasonOption,
     stream: ModelStreamOption = "datacenter",
+    model: WhichOption = "power",
     topic_prefix: TopicPrefixOption = None,
     schema: SchemaOption = None,
     as_json: JsonOption = False,
@@ -165,7 +177,7 @@ def rollback(
     from rtmlops_lib.store.factory import open_store
 
     settings, _, name, registry = _context(
-        stream, topic_prefix=topic_prefix, database_schema=schema
+        stream, model, topic_prefix=topic_prefix, database_schema=schema
     )
     with closing(open_store(settings)) as store:
         decide = Move.rollback(reason=reason)
@@ -178,18 +190,21 @@ def rollback(
 
 def _context(
     stream: str,
+    model: str,
     *,
     topic_prefix: str | None,
     database_schema: str | None = None,
 ) -> tuple[Settings, StreamSpec, str, ModelRegistry]:
-    from rtmlops_lib.models.names import model_name
+    from rtmlops_lib.models.names import detector_name, model_name
     from rtmlops_lib.models.registry import ModelRegistry
     from rtmlops_lib.models.require import require_models_extra
 
     require_models_extra()
+    if model not in ("power", "detector"):
+        raise UsageError(f"--model knows no {model!r}", remedy="give power or detector")
     settings = load_settings(topic_prefix=topic_prefix, database_schema=database_schema)
     spec = chosen_spec(stream, settings)
-    name = model_name(settings, spec)
+    name = (model_name if model == "power" else detector_name)(settings, spec)
     return settings, spec, name, ModelRegistry(settings.mlflow_tracking_uri)
 
 

@@ -13,6 +13,7 @@ from rtmlops_lib.cli.lazy import subcommands
 from rtmlops_lib.cli.options import (
     JsonOption,
     SchemaOption,
+    StreamOption,
     TopicPrefixOption,
     chosen_spec,
     load_settings,
@@ -21,37 +22,40 @@ from rtmlops_lib.cli.options import (
 from rtmlops_lib.cli.printing import messages, new_table, output, print_json
 
 if TYPE_CHECKING:
+    from rtmlops_lib.models.forest_pipeline import ForestOutcome
     from rtmlops_lib.models.pipeline import Outcome
 
 __all__ = ["app"]
 
 app = subcommands("Train a model, register it, promote it if it passes the gate.")
 
-
-@app.callback()
-def _group() -> None:
-    """Keep ``power`` a subcommand while it is the only one."""
+SinceOption = Annotated[
+    str,
+    typer.Option(
+        "--since", help="From then on: ISO 8601, or a length of time ago (7d)."
+    ),
+]
+FromFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-file", help="Train on a .csv or .parquet file instead of the store."
+    ),
+]
+ChallengerOption = Annotated[
+    bool,
+    typer.Option(
+        "--challenger",
+        help="Do not promote: let it score beside the champion, in shadow.",
+    ),
+]
 
 
 @app.command()
 def power(
-    stream: Annotated[
-        str, typer.Option(help="A built-in stream's name or a spec's YAML file.")
-    ] = "datacenter",
-    since: Annotated[
-        str, typer.Option(help="From then on: ISO 8601, or a length of time ago (7d).")
-    ] = "7d",
-    from_file: Annotated[
-        Path | None,
-        typer.Option(help="Train on a .csv or .parquet file instead of the store."),
-    ] = None,
-    challenger: Annotated[
-        bool,
-        typer.Option(
-            "--challenger",
-            help="Do not promote: let it score beside the champion, in shadow.",
-        ),
-    ] = False,
+    stream: StreamOption = "datacenter",
+    since: SinceOption = "7d",
+    from_file: FromFileOption = None,
+    challenger: ChallengerOption = False,
     kind: Annotated[
         str, typer.Option(help="forest (the book's), linear or boosting.")
     ] = "forest",
@@ -82,12 +86,7 @@ def power(
     spec = chosen_spec(stream, settings)
     name = model_name(settings, spec)
     first = parse_moment(since, option="--since")
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=messages(),
-    )
+    progress = _progress()
     with closing(open_store(settings)) as store, progress:
         task = progress.add_task("reading rows", total=None)
 
@@ -122,6 +121,97 @@ def power(
     return 0 if outcome.promoted or challenger else 1
 
 
+@app.command()
+def detector(
+    stream: StreamOption = "datacenter",
+    since: SinceOption = "7d",
+    from_file: FromFileOption = None,
+    challenger: Annotated[
+        bool,
+        typer.Option(
+            "--challenger",
+            help="Do not promote: keep it for 'rtmlops models promote'.",
+        ),
+    ] = False,
+    topic_prefix: TopicPrefixOption = None,
+    schema: SchemaOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Train the isolation forest that a stream's detector asks.
+
+    Rows that a detector flagged teach it nothing. Exit 0 when the version was
+    promoted (or made challenger), 1 when the gate refused it, 2 when there are too
+    few rows.
+    """
+    from rtmlops_lib.models.forest_pipeline import train_detector_model
+    from rtmlops_lib.models.names import detector_name
+    from rtmlops_lib.models.registry import ModelRegistry
+    from rtmlops_lib.models.require import require_models_extra
+    from rtmlops_lib.models.rows import rows_of_file, rows_of_store
+    from rtmlops_lib.store.factory import open_store
+
+    require_models_extra()
+    settings = load_settings(topic_prefix=topic_prefix, database_schema=schema)
+    spec = chosen_spec(stream, settings)
+    first = parse_moment(since, option="--since")
+    progress = _progress()
+    with closing(open_store(settings)) as store, progress:
+        task = progress.add_task("reading rows", total=None)
+
+        def say(text: str) -> None:
+            progress.update(task, description=text)
+
+        if from_file is None:
+            frame, flagged = rows_of_store(
+                store,
+                spec,
+                since=first,
+                fields=spec.numeric_fields,
+                on_rows=lambda count: say(f"reading rows: {count:,}"),
+            )
+        else:
+            frame, flagged = rows_of_file(from_file, spec)
+        outcome = train_detector_model(
+            ModelRegistry(settings.mlflow_tracking_uri),
+            store,
+            detector_name(settings, spec),
+            spec,
+            frame,
+            flagged=flagged,
+            source="store" if from_file is None else from_file.name,
+            promote=not challenger,
+            on_step=say,
+        )
+    if as_json:
+        print_json(
+            {
+                "model": outcome.version.name,
+                "version": outcome.version.version,
+                "promoted": outcome.promoted,
+                "rows": outcome.dataset.rows,
+                "flagged_share": outcome.dataset.flagged_share,
+                "metrics": outcome.metrics,
+                "gate": outcome.gate.to_dict(),
+            }
+        )
+    else:
+        first_instant, last = outcome.dataset.window
+        _show_rows(
+            outcome.dataset.rows, first_instant, last, outcome.dataset.flagged_share
+        )
+        _show_verdict(outcome)
+    return 0 if outcome.promoted or challenger else 1
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=messages(),
+    )
+
+
 def _plain(outcome: Outcome) -> dict[str, Any]:
     return {
         "model": outcome.version.name,
@@ -136,13 +226,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 def _show(outcome: Outcome) -> None:
     dataset, metrics = outcome.trained.dataset, outcome.trained.metrics
-    first, last = dataset.window
-    flagged = (
-        "no flags exist"
-        if dataset.flagged_share is None
-        else f"{dataset.flagged_share:.2%} left out as flagged"
-    )
-    output().print(f"{dataset.rows:,} rows, {first} to {last}; {flagged}")
+    _show_rows(dataset.rows, *dataset.window, dataset.flagged_share)
     table = new_table(
         "model", "MAPE", "MAE", "RMSE", "R2", numbers=("MAPE", "MAE", "RMSE", "R2")
     )
@@ -155,6 +239,19 @@ def _show(outcome: Outcome) -> None:
             *(f"{metrics[prefix + m]:.4f}" for m in ("mae", "rmse", "r2")),
         )
     output().print(table)
+    _show_verdict(outcome)
+
+
+def _show_rows(rows: int, first: str, last: str, flagged_share: float | None) -> None:
+    flagged = (
+        "no flags exist"
+        if flagged_share is None
+        else f"{flagged_share:.2%} left out as flagged"
+    )
+    output().print(f"{rows:,} rows, {first} to {last}; {flagged}")
+
+
+def _show_verdict(outcome: Outcome | ForestOutcome) -> None:
     for check in outcome.gate.checks:
         sign = "passed" if check.passed else "FAILED"
         output().print(f"{sign}  {check.name}: {check.detail}")

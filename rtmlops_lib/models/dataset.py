@@ -18,7 +18,7 @@ from rtmlops_lib.streams import StreamSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Dataset", "Rows"]
+__all__ = ["Dataset", "Rows", "iso_instant", "offset_ranges"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Dataset:
     @property
     def window(self) -> tuple[str, str]:
         """First and last instant, ISO 8601."""
-        return _iso(self.train.time[0]), _iso(self.holdout.time[-1])
+        return iso_instant(self.train.time[0]), iso_instant(self.holdout.time[-1])
 
     @property
     def holdout_start_us(self) -> int:
@@ -146,7 +146,7 @@ class Dataset:
             rows=len(kept),
             flagged_share=None if flagged is None else float(flagged.mean()),
             data_hash=_hash(everything),
-            offsets=_offsets(kept),
+            offsets=offset_ranges(kept),
         )
 
 
@@ -181,7 +181,8 @@ def _hash(rows: Rows) -> str:
     return digest.hexdigest()
 
 
-def _offsets(frame: pd.DataFrame) -> str:
+def offset_ranges(frame: pd.DataFrame) -> str:
+    """Return the range of Kafka offsets by partition; "" where rows carry none."""
     if not {"kafka_partition", "kafka_offset"} <= set(frame.columns):
         return ""
     found = frame.loc[frame["kafka_offset"] >= 0]
@@ -189,6 +190,7 @@ def _offsets(frame: pd.DataFrame) -> str:
     return " ".join(f"{p}:{r['min']}-{r['max']}" for p, r in ranges.iterrows())
 
 
-def _iso(time_us: int | np.int64) -> str:
+def iso_instant(time_us: int | np.int64) -> str:
+    """Return microseconds since 1970 as ISO 8601."""
     moment = datetime.fromtimestamp(int(time_us) / 1e6, UTC)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

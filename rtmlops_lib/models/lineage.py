@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rtmlops_lib.models.training import Trained
     from rtmlops_lib.streams import StreamSpec
 
-__all__ = ["lineage_tags"]
+__all__ = ["environment_tags", "lineage_tags"]
 
 _PACKAGES = ("rtmlops", "scikit-learn", "skops", "numpy", "mlflow")
 
@@ -46,6 +46,13 @@ def lineage_tags(
             {name: round(value, 6) for name, value in trained.metrics.items()}
         ),
         "gate": json.dumps(gate.to_dict()),
+        **environment_tags(),
+    }
+
+
+def environment_tags() -> dict[str, str]:
+    """Return the code and the packages in use."""
+    return {
         "git_sha": _git_sha(),
         "packages": " ".join(f"{name}=={_version(name)}" for name in _PACKAGES),
         "python": platform.python_version(),

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmlops_lib.models.aliases import CHAMPION, Move, move_aliases
+from rtmlops_lib.models.aliases import CHAMPION
 from rtmlops_lib.models.bundle import MANIFEST, MODEL, sha256
 from rtmlops_lib.models.dataset import Dataset
+from rtmlops_lib.models.decide import decide, is_promoted
 from rtmlops_lib.models.errors import ModelRefused
 from rtmlops_lib.models.figures import training_figures
 from rtmlops_lib.models.gate import Check, GateReport
@@ -55,10 +56,7 @@ class Outcome:
     @property
     def promoted(self) -> bool:
         """Whether the version is champion now."""
-        return any(
-            e.alias == CHAMPION and e.to_version == self.version.version
-            for e in self.events
-        )
+        return is_promoted(self.version, self.events)
 
 
 def train_power_model(
@@ -128,7 +126,7 @@ def train_power_model(
             on_step=on_step,
         )
     on_step("moving aliases")
-    events = _decide(registry, store, version, gate, champion_version, promote=promote)
+    events = decide(registry, store, version, gate, champion_version, promote=promote)
     return Outcome(version, trained, gate, events)
 
 
@@ -176,7 +174,7 @@ def promote_power(
         champion_version,
         settings,
     )
-    events = _decide(registry, store, found, gate, champion_version, promote=True)
+    events = decide(registry, store, found, gate, champion_version, promote=True)
     return gate, events
 
 
@@ -232,42 +230,6 @@ def _gate(
         against=against,
         settings=settings,
     )
-
-
-def _decide(
-    registry: ModelRegistry,
-    store: PostgresStore,
-    version: ModelVersion,
-    gate: GateReport,
-    champion_version: int | None,
-    *,
-    promote: bool,
-) -> list[ModelEvent]:
-    if promote and gate.passed:
-        return move_aliases(
-            registry,
-            store,
-            version.name,
-            Move.promote(version.version, reason=gate.summary, detail=gate.to_dict()),
-            expected_champion=champion_version,
-        )
-    if not promote:
-        return move_aliases(
-            registry,
-            store,
-            version.name,
-            Move.shadow(version.version, reason=gate.summary),
-        )
-    refusal = ModelEvent(
-        model_name=version.name,
-        action="refuse",
-        to_version=version.version,
-        reason=gate.summary,
-        detail=gate.to_dict(),
-    )
-    with store.model_lock(version.name) as ledger:
-        ledger.plan([refusal], done=True)
-    return [refusal]
 
 
 def _flat(settings: PowerSettings) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,13 +27,18 @@ def rows_of_store(
     *,
     since: datetime,
     until: datetime | None = None,
+    fields: Sequence[str] | None = None,
     on_rows: Callable[[int], None] = lambda count: None,
 ) -> tuple[pd.DataFrame, NDArray[np.bool_] | None]:
     """Return stored events, and which of them a detector flagged.
 
     The second is None where no flags exist. ``on_rows`` is told the number so far.
+    Without ``fields`` those are read that the model of the stream's target needs.
     """
     import pandas as pd
+
+    if fields is None:
+        fields = (*Features.of_spec(spec).inputs, spec.target or "")
 
     columns = list(
         dict.fromkeys(
@@ -41,8 +46,7 @@ def rows_of_store(
                 spec.time.field,
                 *spec.identity_fields,
                 *spec.series_key,
-                *Features.of_spec(spec).inputs,
-                spec.target or "",
+                *fields,
                 "kafka_partition",
                 "kafka_offset",
             ]
