@@ -1,4 +1,4 @@
-"""The storage service, timed from its first record to its last commit."""
+"""One of our services, timed from its first record to its last commit."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
+import rtmlops_lib.services.predictor as predictor_module
+import rtmlops_lib.services.storage as storage_module
 from rtmlops_lib.logs import configure_logging
-from rtmlops_lib.metrics import ServiceMetrics
-from rtmlops_lib.services.health import Health
-from rtmlops_lib.services.letters import DeadLetters
+from rtmlops_lib.models.bundle import MANIFEST, MODEL, sha256
+from rtmlops_lib.models.hot_models import ServedModel
+from rtmlops_lib.models.power_files import load_power
+from rtmlops_lib.models.registry import ModelVersion
 from rtmlops_lib.services.loop import ConsumeLoop
 from rtmlops_lib.services.loop_options import LoopOptions
 from rtmlops_lib.services.process import SWITCH_SECONDS
-from rtmlops_lib.services.storage import StorageHandler
 from rtmlops_lib.settings import Settings
-from rtmlops_lib.store.factory import open_store
-from rtmlops_lib.streams import builtin_specs
-from rtmlops_lib.transport.factory import open_consumer
+from rtmlops_lib.streams import StreamSpec, builtin_specs
 
 
 class Timed:
@@ -47,30 +48,52 @@ class Timed:
         return written
 
 
+class Fixed:
+    """A model in fixed roles, where a service expects ``HotModels``."""
+
+    def __init__(self, folder: Path, spec: StreamSpec, roles: list[str]) -> None:
+        sums = {name: sha256(folder / name) for name in (MODEL, MANIFEST)}
+        model = load_power(folder, sums, spec)
+        self.name = "bench"
+        self.snapshot = tuple(
+            ServedModel(role, ModelVersion("bench", number, "", ""), model)
+            for number, role in enumerate(roles, 1)
+        )
+
+
+def loop_of(
+    kind: str, settings: Settings, spec: StreamSpec, group: str, more: list[str]
+) -> ConsumeLoop:
+    options = LoopOptions.from_settings(settings, until_idle=1.0)
+    if kind == "storage":
+        return storage_module.storage_loop(
+            settings, [spec], group=group, options=options
+        )
+    models = {spec.name: Fixed(Path(more[0]), spec, more[1:])}
+    return predictor_module.predictor_loop(
+        settings, [spec], models, group=group, options=options
+    )
+
+
+def timed(function: Any) -> Any:
+    return lambda *arguments, **options: Timed(function(*arguments, **options))
+
+
 def main() -> None:
     configure_logging("WARNING")
     sys.setswitchinterval(SWITCH_SECONDS)
-    client, bootstrap, topic, url, schema, group = sys.argv[1:]
+    kind, client, bootstrap, topic, url, schema, group, *more = sys.argv[1:]
     settings = Settings(
         kafka_bootstrap_servers=bootstrap,
         kafka_client=client,
         database_url=url,
         database_schema=schema,
     )
-    loop = ConsumeLoop(
-        group=group,
-        specs=[builtin_specs()["datacenter"].evolve(topic=topic)],
-        open_consumer=lambda: Timed(
-            open_consumer(settings, group=group, topics=[topic])
-        ),
-        store=Timed(open_store(settings)),
-        handler=StorageHandler(),
-        sink=DeadLetters(settings),
-        metrics=ServiceMetrics("storage"),
-        health=Health(),
-        options=LoopOptions(until_idle=1.0),
-    )
-    code = loop.run()
+    for module in (storage_module, predictor_module):
+        module.open_consumer = timed(module.open_consumer)
+        module.open_store = timed(module.open_store)
+    spec = builtin_specs()["datacenter"].evolve(topic=topic)
+    code = loop_of(kind, settings, spec, group, more).run()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = Timed.last - (Timed.first or 0.0)
     print(json.dumps({"code": code, "seconds": seconds, "peak_mb": peak}))
