@@ -17,7 +17,7 @@ from rtmlops_lib.cli.main import COMMANDS, app
 
 SUBCOMMANDS = {
     "consume": ["storage", "predictor"],
-    "train": ["power"],
+    "train": ["power", "detector"],
     "models": ["list", "compare", "promote", "rollback"],
     "stream": ["init", "show", "validate", "tail"],
     "topics": ["create", "list"],

@@ -82,7 +82,8 @@ def _huber_ridge(a: Array, y: Array, rounds: int = 3) -> Array:
     beta: Array = np.zeros(a.shape[1])
     for _ in range(rounds):
         weighted = a * weight[:, None]
-        beta = np.linalg.solve(a.T @ weighted + penalty, weighted.T @ y)
+        solved = np.linalg.solve(a.T @ weighted + penalty, weighted.T @ y)
+        beta = np.asarray(solved, np.float64)
         error = np.abs(y - a @ beta)
         usual = 2.5 * 1.4826 * float(np.median(error)) + 1e-9
         weight = 1 / np.maximum(1.0, error / usual)
