@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from rtmlops_lib.errors import DependencyUnavailable
+from rtmlops_lib.store.anomaly_event import AnomalyEvent
 from rtmlops_lib.streams import (
     ColumnBatch,
     PartitionOffset,
@@ -25,6 +26,7 @@ __all__ = [
     "Claim",
     "Position",
     "RefusedRow",
+    "Snapshot",
     "Store",
     "StoreUnavailable",
     "Takeover",
@@ -76,15 +78,30 @@ class Takeover:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A service's state of one partition, after all records below ``next_offset``.
+
+    ``age_seconds`` says how long ago it was stored.
+    """
+
+    topic_partition: TopicPartition
+    next_offset: int
+    data: bytes
+    age_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What a member learns when it takes over a partition.
 
-    ``lost`` counts the offsets between what was stored and the log's start.
+    ``lost`` counts the offsets between what was stored and the log's start; ``state``
+    is the group's last snapshot of it, where there is one and it was asked for.
     """
 
     next_offset: int
     epoch: int
     lost: int = 0
+    state: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +207,7 @@ class Store(ABC):
         group: str,
         partitions: Mapping[TopicPartition, Takeover],
         *,
+        with_state: bool = False,
         deadline_seconds: float = 10.0,
     ) -> dict[TopicPartition, Claim]:
         """Take partitions over: raise their epochs, return where to read on.
@@ -214,10 +232,12 @@ class Store(ABC):
         batches: Sequence[ColumnBatch],
         positions: Sequence[Position],
         *,
+        snapshots: Sequence[Snapshot] = (),
+        anomaly_events: Sequence[AnomalyEvent] = (),
         before_commit: Callable[[Sequence[RefusedRow]], None] | None = None,
         deadline_seconds: float = 10.0,
     ) -> Written:
-        """Store events and move offsets, both or neither.
+        """Store events and move offsets, all or nothing.
 
         Parameters
         ----------
@@ -226,7 +246,12 @@ class Store(ABC):
         batches : sequence of ColumnBatch
             At most one a stream; may be empty (offsets move over markers too).
         positions : sequence of Position
-            Every partition that the batches touch, and more if they moved.
+            Every partition that the batches touch, and more if they moved. One whose
+            offset stays (``expected == next_offset``) is only held against the fence.
+        snapshots : sequence of Snapshot
+            States that replace those stored, each of a partition in ``positions``.
+        anomaly_events : sequence of AnomalyEvent
+            Episodes as they are now; each replaces what is stored of it.
         before_commit : callable, optional
             Called once, before the commit, with the rows that will not be stored;
             what it raises rolls the write back.

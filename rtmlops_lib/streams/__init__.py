@@ -3,7 +3,12 @@
 from rtmlops_lib.streams.batch import ColumnBatch, PartitionOffset, TopicPartition
 from rtmlops_lib.streams.catalog import builtin_specs, resolve_spec
 from rtmlops_lib.streams.codec import Decoded, JsonCodec
-from rtmlops_lib.streams.derived import derived_specs, prediction_spec
+from rtmlops_lib.streams.derived import (
+    anomaly_column,
+    anomaly_spec,
+    derived_specs,
+    prediction_spec,
+)
 from rtmlops_lib.streams.infer import infer_spec
 from rtmlops_lib.streams.keys import foreign_keys
 from rtmlops_lib.streams.raw import RawRecords
@@ -32,6 +37,8 @@ __all__ = [
     "TimeFormat",
     "TimeSpec",
     "TopicPartition",
+    "anomaly_column",
+    "anomaly_spec",
     "builtin_specs",
     "derived_specs",
     "foreign_keys",

@@ -27,3 +27,15 @@ class RawRecords:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def part(self, rows: slice) -> RawRecords:
+        """Return some of them."""
+        return RawRecords(
+            self.topic,
+            self.partition,
+            self.offsets[rows],
+            self.timestamps[rows],
+            self.keys[rows],
+            self.values[rows],
+            self.headers[rows],
+        )

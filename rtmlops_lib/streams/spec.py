@@ -143,6 +143,8 @@ class StreamSpec(_Frozen):
     derived : bool
         Whether services compute these rows from another stream's events. A row that
         is there already then stays and is counted, whatever a second one says.
+    watched : bool
+        Whether detectors look at it: not at one whose numbers are no measurements.
     rollups : bool
         Whether ``<table>_1m`` and ``<table>_1h`` exist.
     partitions : int
@@ -175,6 +177,7 @@ class StreamSpec(_Frozen):
     target: str | None = None
     model: ModelInputs | None = None
     derived: bool = False
+    watched: bool = True
     rollups: bool = True
     partitions: int = Field(default=3, ge=1)
     retention_days: float | None = Field(default=None, gt=0)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rtmlops_lib.errors import ConfigurationFault
 from rtmlops_lib.store import (
+    AnomalyEvent,
     Claim,
     Position,
     RefusedRow,
+    Snapshot,
     Store,
     StoreUnavailable,
     Takeover,
@@ -34,6 +38,8 @@ class MemoryDatabase:
         self.lock = threading.RLock()
         self.rows: dict[tuple[Any, ...], tuple[ColumnBatch, int]] = {}
         self.offsets: dict[tuple[str, str, TopicPartition], list[int]] = {}
+        self.states: dict[tuple[str, str, TopicPartition], tuple[Snapshot, float]] = {}
+        self.anomaly_events: dict[tuple[Any, ...], AnomalyEvent] = {}
         self.lost = 0
 
 
@@ -68,6 +74,7 @@ class MemoryStore(Store):
         group: str,
         partitions: Mapping[TopicPartition, Takeover],
         *,
+        with_state: bool = False,
         deadline_seconds: float = 10.0,
     ) -> dict[TopicPartition, Claim]:
         self._maybe_fail()
@@ -88,7 +95,11 @@ class MemoryStore(Store):
                 self.database.lost += lost
                 known[0] += lost
                 known[1] += 1
-                claims[tp] = Claim(known[0], known[1], lost)
+                state = None
+                if with_state and key in self.database.states:
+                    snapshot, at = self.database.states[key]
+                    state = replace(snapshot, age_seconds=time.monotonic() - at)
+                claims[tp] = Claim(known[0], known[1], lost, state)
         self._maybe_fail()
         return claims
 
@@ -98,6 +109,8 @@ class MemoryStore(Store):
         batches: Sequence[ColumnBatch],
         positions: Sequence[Position],
         *,
+        snapshots: Sequence[Snapshot] = (),
+        anomaly_events: Sequence[AnomalyEvent] = (),
         before_commit: Callable[[Sequence[RefusedRow]], None] | None = None,
         deadline_seconds: float = 10.0,
     ) -> Written:
@@ -124,6 +137,13 @@ class MemoryStore(Store):
             for p in positions:
                 key = (group, p.ref.topic_id, p.topic_partition)
                 self.database.offsets[key][0] = p.next_offset
+            refs = {p.topic_partition: p.ref.topic_id for p in positions}
+            for one in snapshots:
+                key = (group, refs[one.topic_partition], one.topic_partition)
+                self.database.states[key] = (one, time.monotonic())
+            for told in anomaly_events:
+                name = (told.stream, told.series_key, told.detector, told.started_at)
+                self.database.anomaly_events[name] = told
         self._maybe_fail()
         return written
 
@@ -140,7 +160,7 @@ class MemoryStore(Store):
             if former is None:
                 fresh[key] = (batch, index)
                 written.rows[name] = written.rows.get(name, 0) + 1
-            elif same_content(former[0], former[1], batch, index):
+            elif batch.spec.derived or same_content(*former, batch, index):
                 written.duplicates[name] = written.duplicates.get(name, 0) + 1
             else:
                 place = PartitionOffset(

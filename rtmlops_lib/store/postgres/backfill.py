@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from rtmlops_lib.store.contract import BatchTooLarge, Written
-from rtmlops_lib.store.postgres.writer import Writer
+from rtmlops_lib.store.postgres.writer import Beside, Writer
 from rtmlops_lib.streams import ColumnBatch
 
 __all__ = ["backfill", "portions"]
@@ -33,7 +33,7 @@ def backfill(
         while todo:
             part = todo[0]
             try:
-                written = writer.write("", [part], [], None, DEADLINE_SECONDS)
+                written = writer.write("", [part], [], Beside(), None, DEADLINE_SECONDS)
             except BatchTooLarge:
                 if len(part) == 1:
                     raise

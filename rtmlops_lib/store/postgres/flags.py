@@ -8,7 +8,7 @@ import pandas as pd
 from psycopg2 import sql
 
 from rtmlops_lib.store.postgres.session import Session
-from rtmlops_lib.streams import StreamSpec
+from rtmlops_lib.streams import StreamSpec, anomaly_column, anomaly_spec
 
 __all__ = ["flagged"]
 
@@ -21,29 +21,39 @@ def flagged(
     until: datetime | None,
 ) -> pd.DataFrame | None:
     """Return time and identity of flagged events; None where none was ever scored."""
-    if session.value("SELECT to_regclass(%s)", (f'"{schema}".anomalies',)) is None:
-        return None
-    table = sql.Identifier(schema, "anomalies")
+    name = anomaly_spec(spec).table
+    columns = session.names_of(f'"{schema}"."{name}"')
     keys = [spec.time.field, *spec.identity_fields]
-    if not set(keys) <= set(session.names_of(f'"{schema}".anomalies')):
+    if not columns or not set(keys) <= set(columns):
         return None
+    table = sql.Identifier(schema, name)
+    flag, stream, time = map(
+        sql.Identifier,
+        (
+            anomaly_column(spec, "flagged"),
+            anomaly_column(spec, "stream"),
+            spec.time.field,
+        ),
+    )
     values = {"stream": spec.name, "since": since, "until": until}
     if not session.value(
-        sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE stream = %(stream)s)").format(
-            table
+        sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} = %(stream)s)").format(
+            table, stream
         ),
         values,
     ):
         return None
     rows = session.rows(
         sql.SQL(
-            "SELECT DISTINCT {} FROM {} WHERE flagged AND stream = %(stream)s "
+            "SELECT DISTINCT {} FROM {} WHERE {} AND {} = %(stream)s "
             "AND {time} >= coalesce(%(since)s, '-infinity'::timestamptz) "
             "AND {time} < coalesce(%(until)s, 'infinity'::timestamptz)"
         ).format(
             sql.SQL(", ").join(map(sql.Identifier, keys)),
             table,
-            time=sql.Identifier(spec.time.field),
+            flag,
+            stream,
+            time=time,
         ),
         values,
     )

@@ -11,6 +11,7 @@ from psycopg2 import sql
 
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.store.contract import Claim, Position, Takeover, TopicRef
+from rtmlops_lib.store.postgres import state
 from rtmlops_lib.store.postgres.session import Session
 from rtmlops_lib.streams import TopicPartition
 
@@ -157,6 +158,8 @@ def claim(
     schema: str,
     group: str,
     partitions: Mapping[TopicPartition, Takeover],
+    *,
+    with_state: bool = False,
 ) -> dict[TopicPartition, Claim]:
     """Raise the epochs of partitions; skip what the log has dropped, with an alert.
 
@@ -178,13 +181,15 @@ def claim(
         holders = session.rows(_query(_HOLDERS, schema), values)
         log.warning("holders_ended", pids=[pid for pid, _ in holders], group=group)
         raised = _raise_epochs(session, schema, every, values)
+    # From here on no former owner can replace them.
+    states = state.load(session, schema, values) if with_state else {}
     claims: dict[TopicPartition, Claim] = {}
     dropped: list[Position] = []
     for topic, partition, stored, epoch in raised:
         tp = TopicPartition(topic, partition)
         takeover = partitions[tp]
         lost = max(0, takeover.log_start - stored)
-        claims[tp] = Claim(stored + lost, epoch, lost)
+        claims[tp] = Claim(stored + lost, epoch, lost, states.get(tp))
         if lost:
             dropped.append(
                 Position(takeover.ref, partition, stored, stored + lost, epoch)
@@ -232,10 +237,18 @@ def reset(
     group: str,
     offsets: Mapping[TopicPartition, tuple[TopicRef, int]],
 ) -> None:
-    """Set offsets whatever they were, and fence whoever holds the partitions."""
+    """Set offsets whatever they were, and fence whoever holds the partitions.
+
+    What the group knew of them is forgotten: it is learned again from the records
+    before the new offsets.
+    """
     if offsets:
         positions = [
             Position(ref, tp.partition, 0, offset, 0)
             for tp, (ref, offset) in offsets.items()
         ]
-        session.execute(_query(_RESET, schema), _values(group, positions))
+        values = _values(group, positions)
+        session.execute("BEGIN")
+        session.execute(_query(_RESET, schema), values)
+        state.forget(session, schema, values)
+        session.execute("COMMIT")

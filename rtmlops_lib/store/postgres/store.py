@@ -7,10 +7,12 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from rtmlops_lib.store.anomaly_event import AnomalyEvent
 from rtmlops_lib.store.contract import (
     Claim,
     Position,
     RefusedRow,
+    Snapshot,
     Store,
     Takeover,
     TopicRef,
@@ -28,7 +30,7 @@ from rtmlops_lib.store.postgres import (
     stats,
 )
 from rtmlops_lib.store.postgres.connection import Connection
-from rtmlops_lib.store.postgres.writer import Writer
+from rtmlops_lib.store.postgres.writer import Beside, Writer
 from rtmlops_lib.streams import (
     ColumnBatch,
     StreamSpec,
@@ -92,11 +94,14 @@ class PostgresStore(Store):
         group: str,
         partitions: Mapping[TopicPartition, Takeover],
         *,
+        with_state: bool = False,
         deadline_seconds: float = 10.0,
     ) -> dict[TopicPartition, Claim]:
         """Take partitions over."""
         with self._loop.within(deadline_seconds) as session:
-            return offsets.claim(session, self.schema, group, partitions)
+            return offsets.claim(
+                session, self.schema, group, partitions, with_state=with_state
+            )
 
     def warm(self, batches: Sequence[ColumnBatch]) -> None:
         """Encode the batches for COPY."""
@@ -108,12 +113,19 @@ class PostgresStore(Store):
         batches: Sequence[ColumnBatch],
         positions: Sequence[Position],
         *,
+        snapshots: Sequence[Snapshot] = (),
+        anomaly_events: Sequence[AnomalyEvent] = (),
         before_commit: Callable[[Sequence[RefusedRow]], None] | None = None,
         deadline_seconds: float = 10.0,
     ) -> Written:
-        """Store events and move offsets, both or neither."""
+        """Store events and move offsets, all or nothing."""
         return self._writer.write(
-            group, batches, positions, before_commit, deadline_seconds
+            group,
+            batches,
+            positions,
+            Beside(tuple(snapshots), tuple(anomaly_events)),
+            before_commit,
+            deadline_seconds,
         )
 
     def offsets(self, group: str | None = None) -> pd.DataFrame:

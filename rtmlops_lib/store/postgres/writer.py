@@ -10,13 +10,15 @@ import psycopg2
 from psycopg2 import sql
 
 from rtmlops_lib.logs import get_logger
+from rtmlops_lib.store.anomaly_event import AnomalyEvent
 from rtmlops_lib.store.contract import (
     Position,
     RefusedRow,
+    Snapshot,
     StoreUnavailable,
     Written,
 )
-from rtmlops_lib.store.postgres import offsets
+from rtmlops_lib.store.postgres import anomaly_events, offsets, state
 from rtmlops_lib.store.postgres.connection import Connection
 from rtmlops_lib.store.postgres.recent import RecentIdentities
 from rtmlops_lib.store.postgres.rows import Mode, RowWriter
@@ -25,7 +27,7 @@ from rtmlops_lib.store.postgres.sqlstate import Fault, fault_of
 from rtmlops_lib.store.postgres.table import TableSql
 from rtmlops_lib.streams import ColumnBatch, StreamSpec
 
-__all__ = ["Writer"]
+__all__ = ["Beside", "Writer"]
 
 log = get_logger(__name__)
 
@@ -42,6 +44,14 @@ _OF_ROWS = (Fault.ROW, Fault.DUPLICATE)
 
 class _Again(Exception):
     """The transaction was undone and is worth another try in another mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What goes into the transaction beside rows and offsets."""
+
+    snapshots: tuple[Snapshot, ...] = ()
+    anomaly_events: tuple[AnomalyEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,7 @@ class Writer:
         group: str,
         batches: Sequence[ColumnBatch],
         positions: Sequence[Position],
+        beside: Beside,
         before_commit: Callable[[Sequence[RefusedRow]], None] | None,
         deadline_seconds: float,
     ) -> Written:
@@ -111,7 +122,13 @@ class Writer:
             while True:
                 try:
                     return self._attempt(
-                        session, group, writers, positions, before_commit, careful
+                        session,
+                        group,
+                        writers,
+                        positions,
+                        beside,
+                        before_commit,
+                        careful,
                     )
                 except _Again:
                     session.check()
@@ -122,6 +139,7 @@ class Writer:
         group: str,
         writers: Sequence[RowWriter],
         positions: Sequence[Position],
+        beside: Beside,
         before_commit: Callable[[Sequence[RefusedRow]], None] | None,
         careful: set[str],
     ) -> Written:
@@ -149,6 +167,8 @@ class Writer:
                 unexpected[spec.table] = stored.unexpected
             if stored.rows and mark is not None:
                 last.append(mark)
+        state.save(session, self._schema, group, positions, beside.snapshots)
+        anomaly_events.upsert(session, self._schema, beside.anomaly_events)
         if before_commit is not None:
             before_commit(written.refused)
         self._commit(session, last, _Doubt(group, tuple(positions), written))
