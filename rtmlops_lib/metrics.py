@@ -79,6 +79,16 @@ class ServiceMetrics:
             "Calls to the store repeated after a fault.",
             ["service"],
         )
+        self.snapshots_refused = counter(
+            "rtmlops_snapshots_refused_total",
+            "Stored states that could not be used and were learned again.",
+            by_partition,
+        )
+        self.split_series = counter(
+            "rtmlops_split_series_total",
+            "Series met on a second partition, where another state scores them.",
+            by_stream,
+        )
         self.lag = gauge(
             "rtmlops_consumer_lag",
             "Offsets from the stored one to the end.",

@@ -10,7 +10,7 @@ from rtmlops_lib.services.prepared import Letter, Prepared
 from rtmlops_lib.store import TopicRef
 from rtmlops_lib.streams import TopicPartition
 
-__all__ = ["Handler", "LetterSink"]
+__all__ = ["Handler", "LetterSink", "StatefulHandler"]
 
 
 class LetterSink(ABC):
@@ -47,3 +47,38 @@ class Handler(ABC):
     def dropped(self, partitions: Collection[TopicPartition]) -> None:
         """Forget the state of partitions that are no longer ours."""
         return
+
+
+class StatefulHandler(Handler):
+    """A handler whose rows depend on the records before, partition by partition.
+
+    The loop sees to it that each partition's records come in their order and none
+    twice, by ``learn`` or by ``prepare``; and that after ``dropped`` they come again
+    from where a snapshot was taken, or from history where there is none.
+
+    ``prepare`` may be called again with chunks that it was given before, of the same
+    partitions and maybe fewer of them: what it made of each stays in ``chunk.made``.
+
+    ``history_records`` is how many records before the stored offset a partition
+    without a usable snapshot learns from.
+    """
+
+    history_records: int = 50_000
+
+    @abstractmethod
+    def restore(self, tp: TopicPartition, data: bytes) -> None:
+        """Go on from a snapshot.
+
+        Raises
+        ------
+        UsageError
+            When it is damaged or another version's; the partition then starts afresh.
+        """
+
+    @abstractmethod
+    def learn(self, chunk: Chunk) -> None:
+        """Take in records whose rows are stored already."""
+
+    @abstractmethod
+    def snapshot(self, tp: TopicPartition) -> bytes | None:
+        """Return the state of a partition, None where nothing is known of it."""

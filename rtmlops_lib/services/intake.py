@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from rtmlops_lib.services.prepared import Prepared
 from rtmlops_lib.streams import ColumnBatch, Decoded, RawRecords, TopicPartition
@@ -14,11 +15,15 @@ __all__ = ["Chunk", "Intake"]
 
 @dataclass(slots=True)
 class Chunk:
-    """What one poll brought of one partition."""
+    """What one poll brought of one partition.
+
+    ``made`` is what a stateful handler has made of it, once and for all.
+    """
 
     stream: str
     raw: RawRecords
     decoded: Decoded
+    made: Any = None
 
     @property
     def tp(self) -> TopicPartition:

@@ -1,4 +1,4 @@
-"""Where the storage service's dead letters go: ``<topic>.dlq``."""
+"""Where a service's dead letters go: ``<topic>.dlq``, or a group's own topic."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ class DeadLetters(LetterSink):
     Parameters
     ----------
     settings : Settings
+    group : str, optional
+        Whose letters they are: they go to ``<topic>.<group>.dlq``. None for storage,
+        whose letters are those of the topic.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, group: str | None = None) -> None:
         self._settings = settings
+        self._group = group
         self._producer: EventProducer | None = None
         self._admin: TopicAdmin | None = None
         self._sink: DeadLetterSink | None = None
@@ -58,7 +62,7 @@ class DeadLetters(LetterSink):
         if self._sink is None:
             self._admin = open_admin(self._settings)
             self._producer = open_producer(self._settings)
-            self._sink = DeadLetterSink(self._producer, self._admin)
+            self._sink = DeadLetterSink(self._producer, self._admin, group=self._group)
         return self._sink
 
     def close(self) -> None:

@@ -27,7 +27,12 @@ class OwnedPartition:
     stored : int
         The next offset according to the store.
     position : int
-        The next offset to be read; everything below is stored or in hand.
+        The next offset to be read; everything below is stored or in hand. Below
+        ``stored`` while a stateful handler learns again what it once knew.
+    saved : int
+        The next offset of the newest snapshot, whether stored or on its way.
+    save_from : float
+        When the next snapshot may be stored, by ``time.monotonic``.
     """
 
     tp: TopicPartition
@@ -35,6 +40,13 @@ class OwnedPartition:
     epoch: int = 0
     stored: int = -1
     position: int = -1
+    saved: int = -1
+    save_from: float = 0.0
+
+    @property
+    def learning(self) -> bool:
+        """Whether what it reads is stored already."""
+        return self.position < self.stored
 
     @property
     def claimed(self) -> bool:

@@ -10,16 +10,17 @@ from rtmlops_lib.errors import ConfigurationFault
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.services.backoff import CONFIGURATION_RETRY_SECONDS
 from rtmlops_lib.services.cadence import Cadence
-from rtmlops_lib.services.handler import Handler, LetterSink
+from rtmlops_lib.services.handler import Handler, LetterSink, StatefulHandler
 from rtmlops_lib.services.intake import Chunk, Intake
 from rtmlops_lib.services.loop_options import LoopOptions
 from rtmlops_lib.services.ownership import Ownership
 from rtmlops_lib.services.prepared import Prepared
 from rtmlops_lib.services.report import Report, offset_part, partition_names
+from rtmlops_lib.services.state_keeper import StateKeeper
 from rtmlops_lib.services.tasks import ClaimTask, WriteTask
 from rtmlops_lib.services.writer import Writer
 from rtmlops_lib.store import Claim, Store, Written
-from rtmlops_lib.streams import JsonCodec, StreamSpec, TopicPartition
+from rtmlops_lib.streams import JsonCodec, RawRecords, StreamSpec, TopicPartition
 from rtmlops_lib.transport import EventConsumer, Polled
 
 __all__ = ["Pipeline"]
@@ -85,6 +86,7 @@ class Pipeline:
         self._codecs = {spec.topic: JsonCodec(spec) for spec in specs}
         self._store = store
         self._handler = handler
+        self._states = StateKeeper(handler, report)
         self._sink = sink
         self._report = report
         self._cadence = cadence
@@ -125,7 +127,7 @@ class Pipeline:
         while (left := deadline - time.monotonic()) > 0:
             self._settle(consumer, timeout=left)
             if not self._writer.busy:
-                task = self._write_task()
+                task = self._write_task(last=True)
                 if task is None:
                     break
                 self._writer.start(task)
@@ -200,15 +202,16 @@ class Pipeline:
                 continue
             self._report.clear(offset_part(tp))
             owned.ref, owned.epoch = takeover.ref, claim.epoch
-            owned.stored = owned.position = claim.next_offset
-            consumer.seek(tp, claim.next_offset)
+            owned.stored = claim.next_offset
+            owned.position = self._states.begin(owned, claim, takeover.log_start)
+            consumer.seek(tp, owned.position)
             if not self._holding:
                 consumer.resume([tp])
             log.info(
                 "reading_from",
                 topic=tp.topic,
                 part=tp.partition,
-                offset=claim.next_offset,
+                offset=owned.position,
             )
 
     def _above_end(self, tp: TopicPartition, stored: int, end: int) -> None:
@@ -231,8 +234,12 @@ class Pipeline:
             owned = self.owned.get(TopicPartition(raw.topic, raw.partition))
             if owned is None:
                 continue  # dropped by what this very poll reported
-            decoded = self._codecs[raw.topic].decode(raw)
-            self.intake.add(Chunk(self._specs[raw.topic].name, raw, decoded))
+            known, new = self._states.sorted_out(owned, raw)
+            if known is not None and isinstance(self._handler, StatefulHandler):
+                self._handler.learn(self._decoded(known))
+                self._progress = True
+            if new is not None:
+                self.intake.add(self._decoded(new))
             # The poll names no position where a rebalance begins meanwhile; rows must
             # never be written without a move that the store can refuse.
             owned.position = max(owned.position, raw.offsets[-1] + 1)
@@ -240,7 +247,12 @@ class Pipeline:
             owned = self.owned.get(tp)
             if owned is not None and position > owned.position:
                 owned.position = position
-                self.intake.touch()
+                if position > owned.stored:
+                    self.intake.touch()
+
+    def _decoded(self, raw: RawRecords) -> Chunk:
+        decoded = self._codecs[raw.topic].decode(raw)
+        return Chunk(self._specs[raw.topic].name, raw, decoded)
 
     def _poll_seconds(self) -> float:
         writer = self._writer.due_in()
@@ -276,6 +288,7 @@ class Pipeline:
         if self.owned.unclaimed and self._cadence.due("claim", CLAIM_SECONDS):
             claim = self.owned.claim_task(consumer)
             if claim is not None:
+                claim.with_state = self._states.active
                 self._writer.start(claim)
                 return
         due = self.intake.due_in()
@@ -284,14 +297,19 @@ class Pipeline:
             if task is not None:
                 self._writer.start(task)
 
-    def _write_task(self) -> WriteTask | None:
+    def _write_task(self, *, last: bool = False) -> WriteTask | None:
         prepared = self._prepared()
         chunks, since = self.intake.take()
+        claimed = self.owned.claimed
         moves = {
             owned: owned.move_to(owned.position)
-            for owned in self.owned.claimed
+            for owned in claimed
             if owned.position > owned.stored
         }
+        snapshots = self._states.due(claimed if last else moves, last=last)
+        for owned in snapshots:
+            # Not moved, but held against the fence.
+            moves.setdefault(owned, owned.move_to(owned.stored))
         if not moves:
             return None
         return WriteTask(
@@ -301,6 +319,7 @@ class Pipeline:
             moves=moves,
             sink=self._sink,
             since=since,
+            snapshots=tuple(snapshots.values()),
         )
 
     def _prepared(self) -> Prepared:

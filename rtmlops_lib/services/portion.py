@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rtmlops_lib.services.partition import OwnedPartition
 from rtmlops_lib.services.prepared import Letter, Prepared
-from rtmlops_lib.store import Position
+from rtmlops_lib.store import Position, Snapshot
 from rtmlops_lib.streams import ColumnBatch, TopicPartition
 
 __all__ = ["Portion"]
@@ -18,10 +18,19 @@ __all__ = ["Portion"]
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Rows and dead letters with the moves of the offsets that cover them."""
+    """Rows and dead letters with the moves of the offsets that cover them.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    moves : mapping of OwnedPartition to Position
+    snapshots : tuple of Snapshot
+        States after the last of these records.
+    """
 
     prepared: Prepared
     moves: Mapping[OwnedPartition, Position]
+    snapshots: tuple[Snapshot, ...] = ()
 
     def without(self, partitions: Collection[TopicPartition]) -> Portion:
         """Return what came from other partitions."""
@@ -32,13 +41,25 @@ class Portion:
                 if len(kept := _without(batch, partitions))
             ],
             letters=[x for x in self.prepared.letters if x.tp not in partitions],
+            skipped=[x for x in self.prepared.skipped if x.tp not in partitions],
+            anomaly_events={
+                tp: told
+                for tp, told in self.prepared.anomaly_events.items()
+                if tp not in partitions
+            },
         )
         return Portion(
-            prepared, {o: p for o, p in self.moves.items() if o.tp not in partitions}
+            prepared,
+            {o: p for o, p in self.moves.items() if o.tp not in partitions},
+            tuple(x for x in self.snapshots if x.topic_partition not in partitions),
         )
 
     def halves(self) -> tuple[Portion, Portion] | None:
         """Return the first and the second half of each partition's records.
+
+        A snapshot goes with its partition's last records. Episodes go with the first,
+        ahead of the rest: should that never be written, whoever reads it anew tells of
+        them again, but of what is stored nobody would.
 
         Returns None where no partition has two records.
         """
@@ -57,9 +78,11 @@ class Portion:
             else:
                 first[owned] = replace(move, next_offset=cut)
                 second[owned] = replace(move, expected=cut)
+        early = [x for x in self.snapshots if x.topic_partition not in cuts]
+        late = [x for x in self.snapshots if x.topic_partition in cuts]
         return (
-            Portion(self._part(cuts, later=False), first),
-            Portion(self._part(cuts, later=True), second),
+            Portion(self._part(cuts, later=False), first, tuple(early)),
+            Portion(self._part(cuts, later=True), second, tuple(late)),
         )
 
     def _offsets(self, tp: TopicPartition) -> list[int]:
@@ -81,6 +104,7 @@ class Portion:
                 if len(part := batch.take(_later(batch, cuts) == later))
             ],
             letters=[x for x in self.prepared.letters if is_later(x) == later],
+            anomaly_events={} if later else self.prepared.anomaly_events,
         )
 
 

@@ -19,6 +19,7 @@ from rtmlops_lib.models.registry import ModelRegistry, ModelVersion
 from rtmlops_lib.services.handler import Handler
 from rtmlops_lib.services.health import Health
 from rtmlops_lib.services.intake import Chunk, batches_by_stream
+from rtmlops_lib.services.letters import DeadLetters
 from rtmlops_lib.services.loop import ConsumeLoop
 from rtmlops_lib.services.loop_options import LoopOptions
 from rtmlops_lib.services.prepared import Letter, Prepared
@@ -69,12 +70,12 @@ class PredictionHandler(Handler):
             batches.append(
                 predictions(events, self._tables[stream], models.name, models.snapshot)
             )
-        letters = [
+        skipped = [
             Letter(chunk.stream, chunk.raw, r.index, r.reason, r.detail)
             for chunk in chunks
             for r in chunk.decoded.rejects
         ]
-        return Prepared(batches=batches, letters=letters)
+        return Prepared(batches=batches, skipped=skipped)
 
 
 def predictions(
@@ -191,6 +192,7 @@ def predictor_loop(
         ),
         store=open_store(settings),
         handler=PredictionHandler(models, specs),
+        sink=DeadLetters(settings, group=group),
         metrics=ServiceMetrics("predictor") if metrics is None else metrics,
         health=Health() if health is None else health,
         options=LoopOptions.from_settings(settings) if options is None else options,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rtmlops_lib.store import AnomalyEvent
 from rtmlops_lib.streams import ColumnBatch, RawRecords, Reason, TopicPartition
 
 __all__ = ["Letter", "Prepared"]
@@ -27,7 +28,23 @@ class Letter:
 
 @dataclass(slots=True)
 class Prepared:
-    """What shall be written: rows, at most one batch a stream, and dead letters."""
+    """What shall be written.
+
+    Parameters
+    ----------
+    batches : list of ColumnBatch
+        Rows, at most one batch a stream.
+    letters : list of Letter
+        Records to be sent to the dead letters.
+    skipped : list of Letter
+        Records that are only counted: another service makes dead letters of them.
+    anomaly_events : dict of TopicPartition to list of AnomalyEvent
+        Episodes that changed, by the partition whose records changed them.
+    """
 
     batches: list[ColumnBatch] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
+    skipped: list[Letter] = field(default_factory=list)
+    anomaly_events: dict[TopicPartition, list[AnomalyEvent]] = field(
+        default_factory=dict
+    )

@@ -20,6 +20,8 @@ __all__ = ["Report", "partition_names"]
 
 log = get_logger(__name__)
 
+_LEARNING = "what was known of the partitions is being learned again"
+
 
 class Report:
     """Keeps the counters, and the faults that make a service not ready.
@@ -69,6 +71,11 @@ class Report:
         log.warning("events_lost", partition=_name(tp), count=count)
         self._metrics.events_lost.labels(*self._labels(tp)).inc(count)
 
+    def snapshot_refused(self, tp: TopicPartition, why: str) -> None:
+        """Count a state that could not be used."""
+        log.warning("snapshot_refused", partition=_name(tp), error=why)
+        self._metrics.snapshots_refused.labels(*self._labels(tp)).inc()
+
     def fenced(self, partitions: Collection[TopicPartition]) -> None:
         """Count writes that the store refused because another member writes there."""
         log.warning("fenced", partitions=partition_names(partitions))
@@ -86,11 +93,13 @@ class Report:
             count = foreign_keys(chunk.raw, chunk.decoded.batch)
             if count:
                 metrics.foreign_keys.labels(service, chunk.stream).inc(count)
-        reasons = Counter((x.stream, x.reason) for x in task.prepared.letters)
-        reasons.update((row.stream, row.reason) for row in written.refused)
-        for (stream, reason), count in reasons.items():
+        sent = Counter((x.stream, x.reason) for x in task.prepared.letters)
+        sent.update((row.stream, row.reason) for row in written.refused)
+        skipped = Counter((x.stream, x.reason) for x in task.prepared.skipped)
+        for (stream, reason), count in (sent + skipped).items():
             metrics.rejected.labels(service, stream, reason).inc(count)
-            if self._letters:
+        if self._letters:
+            for (stream, reason), count in sent.items():
                 metrics.dead_letters.labels(service, stream, reason).inc(count)
         metrics.batch_seconds.labels(service).observe(time.monotonic() - task.since)
         metrics.batch_rows.labels(service).observe(sum(len(c.raw) for c in task.chunks))
@@ -121,6 +130,8 @@ class Report:
             reasons.append("no partition is assigned yet")
         elif not reasons and owned.unclaimed:
             reasons.append("partitions are being taken over")
+        elif not reasons and any(one.learning for one in owned):
+            reasons.append(_LEARNING)
         reasons += [
             f"topic {topic!r} does not exist; create it, or run 'rtmlops topics create'"
             for topic in sorted(self._absent)
@@ -140,6 +151,8 @@ class Report:
             return "no partition was assigned (missing topic, or too many members)"
         if owned.unclaimed:
             return "partitions are being taken over"
+        if any(one.learning for one in owned):
+            return _LEARNING
         for partition in owned:
             end = self._ends.get(partition.tp)
             if end is None or partition.stored < end:

@@ -18,6 +18,7 @@ from rtmlops_lib.store import (
     Claim,
     Position,
     RefusedRow,
+    Snapshot,
     Store,
     Takeover,
     Written,
@@ -56,11 +57,13 @@ class ClaimTask(Task):
 
     ``met`` holds what the group meets should it never have read the topic before,
     none of it ``ours``: every partition, unless each starts at its beginning anyway.
+    ``with_state`` asks for the group's last snapshots too.
     """
 
     group: str
     wanted: dict[OwnedPartition, Takeover]
     met: Mapping[TopicPartition, Takeover] = field(default_factory=dict)
+    with_state: bool = False
 
     def run(
         self, store: Store, deadline_seconds: float
@@ -68,7 +71,10 @@ class ClaimTask(Task):
         """Return the store's answer for each partition."""
         ours = {owned.tp: takeover for owned, takeover in self.wanted.items()}
         return store.claim(
-            self.group, {**self.met, **ours}, deadline_seconds=deadline_seconds
+            self.group,
+            {**self.met, **ours},
+            with_state=self.with_state,
+            deadline_seconds=deadline_seconds,
         )
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
@@ -95,9 +101,10 @@ class WriteTask(Task):
     moves: dict[OwnedPartition, Position]
     sink: LetterSink | None
     since: float = field(default_factory=time.monotonic)
+    snapshots: tuple[Snapshot, ...] = ()
 
     def __post_init__(self) -> None:
-        self._todo = [Portion(self.prepared, self.moves)]
+        self._todo = [Portion(self.prepared, self.moves, self.snapshots)]
         self._done = Written()
 
     def run(self, store: Store, deadline_seconds: float) -> Written:
@@ -123,7 +130,9 @@ class WriteTask(Task):
 
     def _write(self, store: Store, portion: Portion, seconds: float) -> Written:
         def send_letters(refused: Sequence[RefusedRow]) -> None:
-            letters = [*portion.prepared.letters, *map(self._letter, refused)]
+            # Of one record several rows may come: it is one letter.
+            places = {row.place: row for row in reversed(refused)}
+            letters = [*portion.prepared.letters, *map(self._letter, places.values())]
             if letters and self.sink is not None:
                 refs = {move.ref.topic: move.ref for move in portion.moves.values()}
                 self.sink.send(letters, refs)
@@ -132,6 +141,12 @@ class WriteTask(Task):
             self.group,
             portion.prepared.batches,
             list(portion.moves.values()),
+            snapshots=portion.snapshots,
+            anomaly_events=[
+                event
+                for told in portion.prepared.anomaly_events.values()
+                for event in told
+            ],
             before_commit=send_letters,
             deadline_seconds=seconds,
         )
@@ -152,8 +167,9 @@ class WriteTask(Task):
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         """Leave out what came from these partitions."""
-        whole = Portion(self.prepared, self.moves).without(partitions)
+        whole = Portion(self.prepared, self.moves, self.snapshots).without(partitions)
         self.prepared, self.moves = whole.prepared, dict(whole.moves)
+        self.snapshots = whole.snapshots
         self.chunks = [chunk for chunk in self.chunks if chunk.tp not in partitions]
         left = [portion.without(partitions) for portion in self._todo]
         self._todo = [portion for portion in left if portion.moves]

@@ -73,7 +73,8 @@ def test_holds_on_timescaledb_with_kills(timescale_lab: Lab) -> None:
     lab = timescale_lab
     assert lab.sql(
         "SELECT count(*) FROM timescaledb_information.hypertables "
-        f"WHERE hypertable_schema = '{lab.settings.database_schema}'"
+        f"WHERE hypertable_schema = '{lab.settings.database_schema}' "
+        f"AND hypertable_name = '{lab.spec.table}'"
     ) == [(1,)]
     sent = traffic(40_000, malformed=0.01, duplicates=0.02, seed=12)
     places = lab.produce(sent.records)

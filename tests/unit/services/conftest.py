@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from rtmlops_lib.metrics import ServiceMetrics
-from rtmlops_lib.services.handler import LetterSink
+from rtmlops_lib.services.handler import Handler, LetterSink
 from rtmlops_lib.services.health import Health
 from rtmlops_lib.services.loop import ConsumeLoop
 from rtmlops_lib.services.loop_options import LoopOptions
@@ -91,7 +91,13 @@ class World:
         self.letters = MemoryLetters()
         self.running: list[Running] = []
 
-    def start(self, store: MemoryStore | None = None, **options: object) -> Running:
+    def start(
+        self,
+        store: MemoryStore | None = None,
+        *,
+        handler: Handler | None = None,
+        **options: object,
+    ) -> Running:
         metrics, health = ServiceMetrics("storage"), Health()
         loop = ConsumeLoop(
             group="storage",
@@ -100,7 +106,7 @@ class World:
                 group="storage", topics=[SPEC.topic]
             ),
             store=store or MemoryStore(self.database),
-            handler=StorageHandler(),
+            handler=handler or StorageHandler(),
             sink=self.letters,
             metrics=metrics,
             health=health,
