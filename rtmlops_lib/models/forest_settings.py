@@ -31,7 +31,7 @@ class ForestGateSettings(_Frozen):
     """
 
     max_added_alarms: float = Field(default=0.1, ge=0)
-    min_ranking: float = Field(default=0.9, ge=0.5, le=1)
+    min_ranking: float = Field(default=0.85, ge=0.5, le=1)
     moved_by: float = Field(default=6.0, gt=0)
     margin: float = Field(default=0.02, ge=0)
     max_micros_per_row: float = Field(default=10.0, gt=0)
@@ -44,7 +44,8 @@ class ForestSettings(_Frozen):
     Parameters
     ----------
     trees, max_samples
-        Of the forest; trees decide what a row costs.
+        Of the forest. Trees decide what a row costs; more samples a tree than the
+        usual 256 let it see what single metrics do.
     holdout : float
         Share of the time, the newest, that the forest does not see.
     max_rows : int
@@ -58,15 +59,15 @@ class ForestSettings(_Frozen):
     Examples
     --------
     >>> ForestSettings().trees, ForestSettings().max_samples
-    (50, 256)
+    (50, 1024)
     """
 
     trees: int = Field(default=50, ge=1, le=1_000)
-    max_samples: int = Field(default=256, ge=2)
+    max_samples: int = Field(default=1_024, ge=2)
     holdout: float = Field(default=0.2, gt=0, lt=0.9)
     max_rows: int = Field(default=1_500_000, ge=1_000)
     max_train_rows: int = Field(default=100_000, ge=256)
-    min_rows: int = Field(default=5_000, ge=500)
+    min_rows: int = Field(default=2_000, ge=500)
     min_hours: float = Field(default=6.0, ge=0)
     seed: int = Field(default=0, ge=0)
     gate: ForestGateSettings = ForestGateSettings()

@@ -34,7 +34,7 @@ class Shell:
             settings, RTMLOPS_MLFLOW_TRACKING_URI=settings.mlflow_tracking_uri
         )
 
-    def __call__(self, *arguments: str, code: int = 0) -> str:
+    def __call__(self, *arguments: str, code: int | None = 0) -> str:
         done = subprocess.run(
             command(*arguments),
             env=self.env,
@@ -42,10 +42,10 @@ class Shell:
             text=True,
             timeout=200,
         )
-        assert done.returncode == code, done.stdout + done.stderr
+        assert code in (None, done.returncode), done.stdout + done.stderr
         return done.stdout if code == 0 or done.stdout else done.stderr
 
-    def json(self, *arguments: str, code: int = 0) -> Any:
+    def json(self, *arguments: str, code: int | None = 0) -> Any:
         return json.loads(self(*arguments, "--json", code=code))
 
 
