@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from rtmlops_lib.cli.options import (
     parse_moment,
 )
 from rtmlops_lib.errors import UsageError
+
+if TYPE_CHECKING:
+    from rtmlops_lib.services.loop_options import LoopOptions
+    from rtmlops_lib.settings import Settings
 
 __all__ = ["app"]
 
@@ -77,7 +81,6 @@ def storage(
     group_instance_id: InstanceOption = None,
 ) -> int:
     """Store every event of the streams as one row, exactly once."""
-    from rtmlops_lib.services.loop_options import LoopOptions
     from rtmlops_lib.services.process import run_storage
 
     if store != "postgres":
@@ -95,16 +98,7 @@ def storage(
         settings,
         chosen_specs(stream, settings),
         group=group,
-        options=LoopOptions.from_settings(
-            settings,
-            start=(
-                start
-                if start in ("earliest", "latest")
-                else parse_moment(start, option="--from")
-            ),
-            until_idle=until_idle,
-            max_wait=max_wait,
-        ),
+        options=_options(settings, start, until_idle, max_wait),
         group_instance_id=group_instance_id,
     )
 
@@ -127,7 +121,6 @@ def predictor(
     It waits, not ready, until there is a champion. Default: every built-in stream
     that has a target.
     """
-    from rtmlops_lib.services.loop_options import LoopOptions
     from rtmlops_lib.services.predictor_process import run_predictor
 
     settings = load_settings(
@@ -144,15 +137,71 @@ def predictor(
         settings,
         specs,
         group=group,
-        options=LoopOptions.from_settings(
-            settings,
-            start=(
-                start
-                if start in ("earliest", "latest")
-                else parse_moment(start, option="--from")
-            ),
-            until_idle=until_idle,
-            max_wait=max_wait,
-        ),
+        options=_options(settings, start, until_idle, max_wait),
         group_instance_id=group_instance_id,
+    )
+
+
+@app.command()
+def detector(
+    stream: StreamsOption = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--detector",
+            help="Name under which scores and episodes are stored; another group "
+            "with another name does not touch them.",
+        ),
+    ] = "default",
+    group: GroupOption = "detector",
+    start: FromOption = "earliest",
+    client: ClientOption = None,
+    topic_prefix: TopicPrefixOption = None,
+    schema: SchemaOption = None,
+    until_idle: UntilIdleOption = None,
+    max_wait: MaxWaitOption = 120.0,
+    metrics_port: MetricsPortOption = None,
+    group_instance_id: InstanceOption = None,
+) -> int:
+    """Score every event of the streams, and tell of each anomaly once.
+
+    Power model and isolation forest take part where they are champions; without any
+    each series is held against its own past. Default: both built-in streams.
+    """
+    from rtmlops_lib.services.detector_process import run_detector
+
+    settings = load_settings(
+        service=True,
+        kafka_client=client,
+        topic_prefix=topic_prefix,
+        database_schema=schema,
+        metrics_port=metrics_port,
+    )
+    specs = chosen_specs(stream, settings)
+    if not stream:
+        specs = [spec for spec in specs if spec.watched and spec.numeric_fields]
+    return run_detector(
+        settings,
+        specs,
+        group=group,
+        detector=name,
+        options=_options(settings, start, until_idle, max_wait),
+        group_instance_id=group_instance_id,
+    )
+
+
+def _options(
+    settings: Settings, start: str, until_idle: float | None, max_wait: float
+) -> LoopOptions:
+    from rtmlops_lib.services.loop_options import LoopOptions
+
+    return LoopOptions.from_settings(
+        settings,
+        start=(
+            start
+            if start in ("earliest", "latest")
+            else parse_moment(start, option="--from")
+        ),
+        until_idle=until_idle,
+        max_wait=max_wait,
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.metrics import ServiceMetrics
-from rtmlops_lib.services.health import Health, HealthServer
+from rtmlops_lib.services.health import Health
+from rtmlops_lib.services.hosting import exit_code, hosted
 from rtmlops_lib.services.loop_options import LoopOptions
 from rtmlops_lib.services.maintenance import Maintenance
 from rtmlops_lib.services.storage import storage_loop
@@ -20,7 +19,6 @@ from rtmlops_lib.streams import StreamSpec
 __all__ = ["run_storage"]
 
 log = get_logger(__name__)
-SIGINT_EXIT = 130
 # The writer thread does little but wait for the database; by default it would then
 # wait up to 5 ms more, several times a batch, for the thread that decodes.
 SWITCH_SECONDS = 0.0005
@@ -46,35 +44,18 @@ def run_storage(
         health=health,
         group_instance_id=group_instance_id,
     )
-    received: list[int] = []
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        loop.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    server = None
-    if settings.metrics_port:
-        server = HealthServer(
-            health,
-            metrics.registry,
-            host=settings.metrics_host,
-            port=settings.metrics_port,
+    with hosted(settings, health, metrics.registry, loop.stop) as received:
+        maintenance = Maintenance(
+            open_store(settings),
+            specs,
+            interval_seconds=settings.maintain_interval_seconds,
         )
-        server.start()
-    maintenance = Maintenance(
-        open_store(settings),
-        specs,
-        interval_seconds=settings.maintain_interval_seconds,
-    )
-    maintenance.start()
-    log.info("started", service="storage", group=group, streams=[s.name for s in specs])
-    try:
-        code = loop.run()
-    finally:
-        maintenance.close()
-        if server is not None:
-            server.close()
+        maintenance.start()
+        streams = [spec.name for spec in specs]
+        log.info("started", service="storage", group=group, streams=streams)
+        try:
+            code = loop.run()
+        finally:
+            maintenance.close()
     log.info("stopped", service="storage", code=code)
-    return SIGINT_EXIT if signal.SIGINT in received and code == 0 else code
+    return exit_code(code, received)

@@ -10,7 +10,13 @@ from typing import Any
 
 from rtmlops_lib.settings import Settings
 
-__all__ = ["kafka_answers", "mlflow_answers", "postgres_answers", "service_is_ready"]
+__all__ = [
+    "kafka_answers",
+    "mlflow_answers",
+    "postgres_answers",
+    "service_is_alive",
+    "service_is_ready",
+]
 
 # Each returns None when it is fine, else why not.
 
@@ -62,6 +68,12 @@ def postgres_answers(url: str) -> str | None:
 def mlflow_answers(tracking_uri: str) -> str | None:
     """Ask MLflow for ``/health``."""
     status, body = _get(f"{tracking_uri}/health")
+    return None if status == 200 else f"{status or ''} {body}".strip()
+
+
+def service_is_alive(port: int) -> str | None:
+    """Ask a service for ``/healthz``."""
+    status, body = _get(f"http://127.0.0.1:{port}/healthz")
     return None if status == 200 else f"{status or ''} {body}".strip()
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from rtmlops_lib.errors import DependencyUnavailable
+from rtmlops_lib.stack._probes import service_is_alive, service_is_ready
 from rtmlops_lib.stack._reporter import Reporter
 from rtmlops_lib.stack._supervisor import Supervisor
 
-__all__ = ["last_lines", "wait_ready"]
+__all__ = ["last_lines", "wait_ready", "wait_running"]
 
 _STATE_EVERY_SECONDS = 0.5
 
@@ -23,6 +25,7 @@ def wait_ready(
     reporter: Reporter,
     *,
     timeout_seconds: float = 90.0,
+    state: str = "ready",
 ) -> None:
     """Return once every probe is content.
 
@@ -36,6 +39,8 @@ def wait_ready(
         Told of each part that becomes ready.
     timeout_seconds : float
         For each of them.
+    state : str
+        What the reporter is told of a content one.
 
     Raises
     ------
@@ -46,11 +51,39 @@ def wait_ready(
         return
     with ThreadPoolExecutor(max_workers=len(probes)) as pool:
         tasks = [
-            pool.submit(_wait, name, probe, supervisor, logs, reporter, timeout_seconds)
+            pool.submit(
+                _wait, name, probe, supervisor, logs, reporter, timeout_seconds, state
+            )
             for name, probe in probes.items()
         ]
         for task in tasks:
             task.result()
+
+
+def wait_running(
+    ports: Mapping[str, int], supervisor: Supervisor, logs: Path, reporter: Reporter
+) -> None:
+    """Return once every service runs, ready or not; say what those wait for.
+
+    Parameters
+    ----------
+    ports : mapping of str to int
+        Where each service serves its health.
+    supervisor, logs, reporter
+        As for ``wait_ready``, whose errors it raises.
+    """
+    wait_ready(
+        {name: partial(service_is_alive, port) for name, port in ports.items()},
+        supervisor,
+        logs,
+        reporter,
+        timeout_seconds=45,
+        state="running",
+    )
+    for name, port in ports.items():
+        why = service_is_ready(port)
+        if why is not None:
+            reporter.say(f"{name} waits: {why}")
 
 
 def _wait(
@@ -60,6 +93,7 @@ def _wait(
     logs: Path,
     reporter: Reporter,
     timeout_seconds: float,
+    state: str,
 ) -> None:
     deadline = time.monotonic() + timeout_seconds
     looked = time.monotonic()
@@ -67,7 +101,7 @@ def _wait(
     while True:
         why = probe()
         if why is None:
-            reporter.state(name, "ready")
+            reporter.state(name, state)
             return
         now = time.monotonic()
         if now - looked >= _STATE_EVERY_SECONDS:

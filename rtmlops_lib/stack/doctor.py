@@ -19,8 +19,9 @@ from rtmlops_lib.stack._disk import LEAST_FREE_BYTES
 from rtmlops_lib.stack._jars import JarCache
 from rtmlops_lib.stack._kafka import java_executable
 from rtmlops_lib.stack._ports import holder_of, is_free
-from rtmlops_lib.stack._probes import kafka_answers, mlflow_answers
+from rtmlops_lib.stack._probes import kafka_answers, mlflow_answers, service_is_alive
 from rtmlops_lib.stack.local import LocalStack
+from rtmlops_lib.stack.services import MAY_WAIT
 from rtmlops_lib.streams import builtin_specs
 
 __all__ = ["Check", "examine"]
@@ -257,11 +258,12 @@ def _services(stack: LocalStack, running: bool) -> list[Check]:
         if part.name in ("kafka", "postgres", "mlflow") or part.pid is None:
             continue
         why = stack.why_not_ready(part.name)
+        waits = part.name in MAY_WAIT and service_is_alive(part.port or 0) is None
         found.append(
             Check(
                 part.name,
-                why is None,
-                why or "ready",
+                why is None or waits,
+                f"waits: {why}" if why and waits else why or "ready",
                 f"see 'rtmlops logs {part.name}'",
             )
         )

@@ -35,11 +35,11 @@ from rtmlops_lib.stack._processes import (
 )
 from rtmlops_lib.stack._program import Program
 from rtmlops_lib.stack._publish import publish
-from rtmlops_lib.stack._ready import wait_ready
+from rtmlops_lib.stack._ready import wait_ready, wait_running
 from rtmlops_lib.stack._reporter import Reporter
 from rtmlops_lib.stack._supervisor import Supervisor
 from rtmlops_lib.stack.description import PartStatus, StackInfo
-from rtmlops_lib.stack.services import SERVICES, Service, chosen_services
+from rtmlops_lib.stack.services import MAY_WAIT, SERVICES, Service, chosen_services
 
 __all__ = ["LocalStack"]
 
@@ -184,7 +184,9 @@ class LocalStack:
         self._supervisor.start_program(name)
         self._reporter.state(name, "starting")
         probe = self._probe(name)
-        if probe is not None:
+        if name in MAY_WAIT:
+            self._wait_running([name])
+        elif probe is not None:
             wait_ready({name: probe}, self._supervisor, self.home.logs, self._reporter)
 
     def stop(self, name: str) -> None:
@@ -308,11 +310,16 @@ class LocalStack:
                 self._reporter.state(name, "starting")
                 self._supervisor.start_program(name)
             probe = self._probe(name)
-            if probe is not None:
+            if probe is not None and not service.may_wait:
                 probes[name] = probe
         wait_ready(
             probes, self._supervisor, self.home.logs, self._reporter, timeout_seconds=45
         )
+        self._wait_running([service.name for service in services if service.may_wait])
+
+    def _wait_running(self, names: list[str]) -> None:
+        ports = {name: self.ports()[name] for name in names}
+        wait_running(ports, self._supervisor, self.home.logs, self._reporter)
 
     def _database(self, choice: str) -> tuple[PostgresPart | None, str]:
         record = self.home.read_record()

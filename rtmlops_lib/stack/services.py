@@ -11,7 +11,7 @@ from rtmlops_lib.errors import UsageError
 from rtmlops_lib.stack._home import StackHome
 from rtmlops_lib.stack._program import Program
 
-__all__ = ["SERVICES", "Service", "chosen_services"]
+__all__ = ["MAY_WAIT", "SERVICES", "Service", "chosen_services"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,16 @@ class Service:
         serves no metrics.
     in_all : bool
         Whether ``all`` means it too.
+    may_wait : bool
+        Whether it may wait, running but not ready, for what a fresh stack does not
+        have: it is started, and not waited for.
     """
 
     name: str
     arguments: tuple[str, ...]
     port_offset: int | None
     in_all: bool = True
+    may_wait: bool = False
 
     def program(self, home: StackHome, first_port: int) -> Program:
         """Return how the supervisor runs it."""
@@ -61,7 +65,12 @@ SERVICES: tuple[Service, ...] = (
         # A stack that fills itself is a choice, not a default.
         in_all=False,
     ),
+    # Until a first model was trained and promoted there is nothing to predict with.
+    Service("predictor", ("consume", "predictor"), port_offset=1, may_wait=True),
+    Service("detector", ("consume", "detector"), port_offset=2),
 )
+
+MAY_WAIT = frozenset(service.name for service in SERVICES if service.may_wait)
 
 
 def chosen_services(text: str) -> list[Service]:
@@ -70,7 +79,7 @@ def chosen_services(text: str) -> list[Service]:
     Examples
     --------
     >>> [service.name for service in chosen_services("all")]
-    ['storage']
+    ['storage', 'predictor', 'detector']
 
     Raises
     ------

@@ -125,9 +125,9 @@ class Lab:
         assert producer.flush(60) == 0
         return places
 
-    def dead_letters(self) -> list[Letter]:
+    def dead_letters(self, suffix: str = ".dlq") -> list[Letter]:
         """Return the dead letters, one a (topic, partition, offset), in that order."""
-        topic = self.spec.topic + ".dlq"
+        topic = self.spec.topic + suffix
         consumer = confluent_kafka.Consumer(
             {
                 "bootstrap.servers": self.settings.kafka_bootstrap_servers,

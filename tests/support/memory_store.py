@@ -12,6 +12,7 @@ from typing import Any
 from rtmlops_lib.errors import ConfigurationFault
 from rtmlops_lib.store import (
     AnomalyEvent,
+    BatchTooLarge,
     Claim,
     Position,
     RefusedRow,
@@ -59,6 +60,8 @@ class MemoryStore(Store):
     def __init__(self, database: MemoryDatabase, *, seed: int | None = None) -> None:
         self.database = database
         self.failing = seed is not None
+        # A write of more rows finds no memory.
+        self.largest: int | None = None
         self.misconfigured = False
         self.closed_by: str | None = None
         self.gate = threading.Event()
@@ -119,6 +122,9 @@ class MemoryStore(Store):
         self._maybe_fail()
         if self.misconfigured:
             raise ConfigurationFault("no such table", remedy="run 'rtmlops db migrate'")
+        rows = sum(map(len, batches))
+        if self.largest is not None and rows > self.largest:
+            raise BatchTooLarge(f"no memory for {rows} rows")
         with self.database.lock:
             fenced = {
                 p.topic_partition

@@ -178,8 +178,9 @@ def test_broken_events_are_counted_and_left_to_storage(lab: PredictorLab) -> Non
         with urllib.request.urlopen(address, timeout=5) as answer:
             text = answer.read().decode()
         assert running.terminate() == 0
-    assert 'rtmlops_model_version{role="champion",stream="datacenter"} 1.0' in text
-    assert 'rtmlops_registry_up{stream="datacenter"} 1.0' in text
+    names = 'model="power",role="champion",stream="datacenter"'
+    assert f"rtmlops_model_version{{{names}}} 1.0" in text
+    assert 'rtmlops_registry_up{model="power",stream="datacenter"} 1.0' in text
     rejected = [x for x in text.splitlines() if x.startswith("rtmlops_rejected_total")]
     assert sum(float(line.rsplit(" ", 1)[1]) for line in rejected) == 2
     assert lab.dead_letters() == []

@@ -28,6 +28,7 @@ FAULTS = (
     "stop",
     "rewind",
     "damage",
+    "memory",
     "nothing",
 )
 
@@ -107,6 +108,10 @@ def test_every_row_is_that_of_an_undisturbed_run(seed: int, faults: list[str]) -
                 with world.database.lock:
                     for key, (one, at) in world.database.states.items():
                         world.database.states[key] = (replace(one, data=b"?"), at)
+            elif fault == "memory":
+                # Too little for more than a few rows: writes are cut in halves.
+                for store in stores:
+                    store.largest = None if store.largest else rng.randrange(1, 5)
             elif fault in ("stop", "kill"):
                 for store in stores:
                     store.failing = False
@@ -122,6 +127,40 @@ def test_every_row_is_that_of_an_undisturbed_run(seed: int, faults: list[str]) -
         assert_law(world)
     finally:
         world.close()
+
+
+def test_of_a_write_cut_in_halves_the_last_part_alone_has_the_snapshot(
+    world: World,
+) -> None:
+    class Halving(MemoryStore):
+        parts: list[tuple[int, list[int], int]] = []
+
+        def write(self, group, batches, positions, **more):  # type: ignore[no-untyped-def]
+            written = super().write(group, batches, positions, **more)
+            offsets = [one.next_offset for one in more["snapshots"]]
+            told = len(more["anomaly_events"])
+            if written.fenced:
+                return written
+            self.parts.append((sum(map(len, batches)), offsets, told))
+            if len(self.parts) == 1:
+                # The rest of this batch dies with the member.
+                self.database.offsets[key][1] += 1
+            return written
+
+    send(world, 0, 40, 0)
+    topic_id = world.broker.topics[TOPIC].id
+    key = ("storage", topic_id, TopicPartition(TOPIC, 0))
+    store = Halving(world.database)
+    store.largest = 20
+    world.start(store, handler=Folding(), batch_max_seconds=0.3)
+    eventually(lambda: world.stored() == 40)
+    (rows, offsets, told), *rest = store.parts
+    assert (rows, offsets) == (20, [])
+    # Told ahead: what is stored would never be told of otherwise.
+    scores = [expected(world)[0, n] for n in range(40)]
+    assert told == sum(score % 10 == 0 for score in scores)
+    assert [offset for _, offsets, _ in rest for offset in offsets] == [40]
+    assert_law(world)
 
 
 def test_goes_on_from_the_snapshot_of_its_last_stop(world: World) -> None:
