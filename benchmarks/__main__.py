@@ -14,6 +14,7 @@ import sys
 from rich.console import Console
 
 from benchmarks.bench import Bench
+from benchmarks.detector import print_detector
 from benchmarks.latency import print_latency
 from benchmarks.predictor import print_predictor
 from benchmarks.storage import print_storage
@@ -23,7 +24,7 @@ from rtmlops_lib.settings import Settings
 from rtmlops_lib.transport.factory import open_admin
 
 CLIENTS = ("kafka-python", "confluent")
-PARTS = ("storage", "latency", "predictor")
+PARTS = ("storage", "latency", "predictor", "detector")
 console = Console()
 
 
@@ -58,6 +59,8 @@ def main() -> None:
                 bench.drop(schema)
         if "predictor" in parts:
             print_predictor(bench, clients, arguments.repeat)
+        if "detector" in parts:
+            print_detector(bench, clients, arguments.repeat)
     finally:
         bench.close()
 

@@ -114,7 +114,8 @@ class Bench:
             f"group-{schema}",
             *more,
         )
-        table = {"storage": "metrics", "predictor": "predictions"}[kind]
+        tables = {"predictor": "predictions", "detector": "anomalies"}
+        table = tables.get(kind, "metrics")
         rows = self.sql(f"SELECT count(*) FROM {schema}.{table}")[0][0]
         time.sleep(1.5)  # the statistics collector lags by up to a second
         dead = self.sql(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -26,14 +27,14 @@ ROLES = {"champion only": ("champion",), "with challenger": ("champion", "challe
 def print_predictor(bench: Bench, clients: tuple[str, ...], repeat: int) -> None:
     """Print events/s with one model and with two."""
     topic = bench.preload()
-    trained = _trained()
-    bare = 1e6 / micros_per_row(trained.model, trained.dataset.holdout.x, BATCH)
+    model = trained()
+    bare = 1e6 / micros_per_row(model.model, model.dataset.holdout.x, BATCH)
     table = Table(title=f"Predictor, {bench.events:,} events, forest of 100 trees")
     for column in ("what", "events/s", "ratio", "peak MB"):
         table.add_column(column, justify="left" if column == "what" else "right")
     table.add_row(f"bare model call, batches of {BATCH:,}", f"{bare:,.0f}", "1.00", "")
     with tempfile.TemporaryDirectory() as folder:
-        save_power(Path(folder), trained, builtin_specs()["datacenter"])
+        save_power(Path(folder), model, builtin_specs()["datacenter"])
         for client in clients:
             for name, roles in ROLES.items():
                 runs = [
@@ -52,17 +53,22 @@ def print_predictor(bench: Bench, clients: tuple[str, ...], repeat: int) -> None
     Console().print(table)
 
 
-def _trained() -> Trained:
-    """Return the default model, trained on three days of 20 servers."""
+def simulated_frame() -> pd.DataFrame:
+    """Return three days of 20 servers, as a table of events has them."""
     begin = datetime(2025, 9, 1, tzinfo=UTC)
     simulator = DatacenterSimulator(
         SimulatorSettings(servers=20, interval_seconds=60, seed=1)
     )
     frame = simulator.span(begin, begin + timedelta(days=3)).datacenter.to_frame()
-    frame = frame.assign(
+    return frame.assign(
         kafka_partition=np.zeros(len(frame), np.int32),
         kafka_offset=np.arange(len(frame)),
     )
+
+
+def trained() -> Trained:
+    """Return the default model, trained on these."""
     settings = PowerSettings()
-    dataset = Dataset.of_frame(frame, builtin_specs()["datacenter"], settings)
+    spec = builtin_specs()["datacenter"]
+    dataset = Dataset.of_frame(simulated_frame(), spec, settings)
     return train_power(dataset, settings)

@@ -9,10 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import rtmlops_lib.services.detector as detector_module
 import rtmlops_lib.services.predictor as predictor_module
 import rtmlops_lib.services.storage as storage_module
 from rtmlops_lib.logs import configure_logging
+from rtmlops_lib.models.aliases import CHAMPION
 from rtmlops_lib.models.bundle import MANIFEST, MODEL, sha256
+from rtmlops_lib.models.detect.witness_models import WitnessModels
+from rtmlops_lib.models.forest_files import load_forest
 from rtmlops_lib.models.hot_models import ServedModel
 from rtmlops_lib.models.power_files import load_power
 from rtmlops_lib.models.registry import ModelVersion
@@ -61,6 +65,18 @@ class Fixed:
         )
 
 
+class FixedWitnesses:
+    """Two models, where the detector expects ``Witnesses``."""
+
+    def __init__(self, spec: StreamSpec, power: Path, forest: Path) -> None:
+        loaded = []
+        for at, load in ((power, load_power), (forest, load_forest)):
+            sums = {name: sha256(at / name) for name in (MODEL, MANIFEST)}
+            version = ModelVersion("bench", 1, "", "")
+            loaded.append(ServedModel(CHAMPION, version, load(at, sums, spec)))
+        self.models = WitnessModels(*loaded)
+
+
 def loop_of(
     kind: str, settings: Settings, spec: StreamSpec, group: str, more: list[str]
 ) -> ConsumeLoop:
@@ -68,6 +84,11 @@ def loop_of(
     if kind == "storage":
         return storage_module.storage_loop(
             settings, [spec], group=group, options=options
+        )
+    if kind == "detector":
+        witnesses = {spec.name: FixedWitnesses(spec, *map(Path, more))} if more else {}
+        return detector_module.detector_loop(
+            settings, [spec], witnesses, group=group, options=options
         )
     models = {spec.name: Fixed(Path(more[0]), spec, more[1:])}
     return predictor_module.predictor_loop(
@@ -89,7 +110,7 @@ def main() -> None:
         database_url=url,
         database_schema=schema,
     )
-    for module in (storage_module, predictor_module):
+    for module in (storage_module, predictor_module, detector_module):
         module.open_consumer = timed(module.open_consumer)
         module.open_store = timed(module.open_store)
     spec = builtin_specs()["datacenter"].evolve(topic=topic)
