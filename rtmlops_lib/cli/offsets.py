@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,10 +23,18 @@ from rtmlops_lib.cli.printing import new_table, output, print_json
 from rtmlops_lib.errors import UsageError
 
 if TYPE_CHECKING:
-    from rtmlops_lib.streams import TopicPartition
+    from rtmlops_lib.streams import StreamSpec, TopicPartition
     from rtmlops_lib.transport.admin import TopicAdmin
 
 __all__ = ["app"]
+
+
+class Recomputed(StrEnum):
+    """What services derive from events."""
+
+    PREDICTIONS = "predictions"
+    ANOMALIES = "anomalies"
+
 
 app = subcommands("Show where consumer groups stand; make them read again.")
 
@@ -69,6 +78,15 @@ def reset(
         list[int] | None,
         typer.Option(min=0, help="Only this partition; may be repeated."),
     ] = None,
+    recompute: Annotated[
+        Recomputed | None,
+        typer.Option(
+            help="Also delete what was made of these events, so that it is made anew."
+        ),
+    ] = None,
+    detector: Annotated[
+        str, typer.Option(help="With --recompute anomalies: whose.")
+    ] = "default",
     topic_prefix: TopicPrefixOption = None,
     schema: SchemaOption = None,
     as_json: JsonOption = False,
@@ -76,10 +94,17 @@ def reset(
     """Set a stopped group's offsets; what was stored already is not stored twice."""
     from rtmlops_lib.store import TopicRef
     from rtmlops_lib.store.factory import open_store
+    from rtmlops_lib.store.postgres.recompute import Recompute
     from rtmlops_lib.transport.factory import open_admin
 
     settings = load_settings(topic_prefix=topic_prefix, database_schema=schema)
-    topic = chosen_spec(stream, settings).topic
+    spec = chosen_spec(stream, settings)
+    topic = spec.topic
+    again = None
+    if recompute is Recomputed.ANOMALIES:
+        again = Recompute(spec, detector)
+    elif recompute is Recomputed.PREDICTIONS:
+        again = Recompute(_with_target(spec))
     with open_admin(settings) as admin:
         members = admin.group_members(group)
         if members:
@@ -98,7 +123,9 @@ def reset(
         chosen = _partitions(topic, description.partitions, partition)
         targets = _targets(admin, chosen, to)
     with closing(open_store(settings)) as store:
-        store.reset_offsets(group, {tp: (ref, at) for tp, at in targets.items()})
+        deleted = store.reset_offsets(
+            group, {tp: (ref, at) for tp, at in targets.items()}, again
+        )
     rows = [
         {"consumer_group": group, **tp._asdict(), "next_offset": at}
         for tp, at in sorted(targets.items())
@@ -109,6 +136,17 @@ def reset(
     for row in rows:
         text = f"{topic}/{row['partition']} reads on at {row['next_offset']}"
         output().print(text)
+    if recompute is not None:
+        output().print(f"deleted {deleted} rows of {recompute.value}")
+
+
+def _with_target(spec: StreamSpec) -> StreamSpec:
+    if spec.target is None:
+        raise UsageError(
+            f"stream {spec.name!r} has no target, and so no predictions",
+            remedy="'rtmlops stream show' lists what a stream has",
+        )
+    return spec
 
 
 def _partitions(

@@ -12,6 +12,7 @@ from psycopg2 import sql
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.store.contract import Claim, Position, Takeover, TopicRef
 from rtmlops_lib.store.postgres import state
+from rtmlops_lib.store.postgres.recompute import Recompute, forget_derived
 from rtmlops_lib.store.postgres.session import Session
 from rtmlops_lib.streams import TopicPartition
 
@@ -236,12 +237,14 @@ def reset(
     schema: str,
     group: str,
     offsets: Mapping[TopicPartition, tuple[TopicRef, int]],
-) -> None:
+    recompute: Recompute | None,
+) -> int:
     """Set offsets whatever they were, and fence whoever holds the partitions.
 
     What the group knew of them is forgotten: it is learned again from the records
-    before the new offsets.
+    before the new offsets. Returned is how many derived rows were deleted.
     """
+    deleted = 0
     if offsets:
         positions = [
             Position(ref, tp.partition, 0, offset, 0)
@@ -251,4 +254,7 @@ def reset(
         session.execute("BEGIN")
         session.execute(_query(_RESET, schema), values)
         state.forget(session, schema, values)
+        if recompute is not None:
+            deleted = forget_derived(session, schema, recompute, positions)
         session.execute("COMMIT")
+    return deleted

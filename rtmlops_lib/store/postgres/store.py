@@ -30,6 +30,7 @@ from rtmlops_lib.store.postgres import (
     stats,
 )
 from rtmlops_lib.store.postgres.connection import Connection
+from rtmlops_lib.store.postgres.recompute import Recompute
 from rtmlops_lib.store.postgres.writer import Beside, Writer
 from rtmlops_lib.streams import (
     ColumnBatch,
@@ -47,6 +48,8 @@ __all__ = ["PostgresStore"]
 LONG_SECONDS = 6 * 3600.0
 # What somebody at a keyboard waits for.
 DESK_SECONDS = 30.0
+# Deleting a million rows takes some seconds.
+RECOMPUTE_SECONDS = 600.0
 
 
 class PostgresStore(Store):
@@ -134,11 +137,19 @@ class PostgresStore(Store):
             return reading.offsets(session, self.schema, group)
 
     def reset_offsets(
-        self, group: str, offsets_: Mapping[TopicPartition, tuple[TopicRef, int]]
-    ) -> None:
-        """Set a group's offsets and fence whoever holds the partitions."""
-        with self._desk.within(DESK_SECONDS) as session:
-            offsets.reset(session, self.schema, group, offsets_)
+        self,
+        group: str,
+        offsets_: Mapping[TopicPartition, tuple[TopicRef, int]],
+        recompute: Recompute | None = None,
+    ) -> int:
+        """Set a group's offsets and fence whoever holds the partitions.
+
+        With ``recompute``, what was made of the events from there on is deleted in
+        the same transaction; returned is the number of its rows.
+        """
+        seconds = DESK_SECONDS if recompute is None else RECOMPUTE_SECONDS
+        with self._desk.within(seconds) as session:
+            return offsets.reset(session, self.schema, group, offsets_, recompute)
 
     def read(
         self,
