@@ -73,7 +73,13 @@ def reset(
             "ago (2h)."
         ),
     ],
-    group: Annotated[str, typer.Option(help="The consumer group.")] = "storage",
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="The consumer group. Default: storage; with --recompute predictor or "
+            "detector."
+        ),
+    ] = None,
     partition: Annotated[
         list[int] | None,
         typer.Option(min=0, help="Only this partition; may be repeated."),
@@ -100,11 +106,12 @@ def reset(
     settings = load_settings(topic_prefix=topic_prefix, database_schema=schema)
     spec = chosen_spec(stream, settings)
     topic = spec.topic
-    again = None
+    again, usual = None, "storage"
     if recompute is Recomputed.ANOMALIES:
-        again = Recompute(spec, detector)
+        again, usual = Recompute(spec, detector), "detector"
     elif recompute is Recomputed.PREDICTIONS:
-        again = Recompute(_with_target(spec))
+        again, usual = Recompute(_with_target(spec)), "predictor"
+    group = usual if group is None else group
     with open_admin(settings) as admin:
         members = admin.group_members(group)
         if members:
