@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmlops_lib.models.detect.frame._quantiles import quantiles
 from rtmlops_lib.models.detect.tail import surprise
 
 __all__ = ["calibrated"]
@@ -29,7 +30,7 @@ def calibrated(evidence: Array, past: Array) -> Array:
     past = past[np.isfinite(past)]
     if len(past) < 20:
         return np.zeros(len(evidence))
-    middle, edge = np.quantile(past, [0.5, 1 - _SHARE])
+    middle, edge = quantiles(past, 0.5, 1 - _SHARE)
     start = max(edge - middle, 0.05 * abs(middle), 1e-9)
     over = past - middle - start
     over = np.minimum(over[over > 0], 5 * start)

@@ -16,6 +16,7 @@ from rtmlops_lib.models.detect.frame._evidence import (
     evidence,
 )
 from rtmlops_lib.models.detect.frame._period import find_period
+from rtmlops_lib.models.detect.frame._quantiles import quantiles
 
 __all__ = ["KINDS", "filled", "scale_of", "surprises"]
 
@@ -29,7 +30,7 @@ _SCALING = 500
 # Evidence given in earnest, not in retrospect, that suffices to measure against.
 _ENOUGH = 150
 _USUAL_SURPRISE = 0.5
-_WINDOW_BEND = 10.0
+_WINDOW_BEND = 6.0
 
 
 def surprises(
@@ -104,7 +105,7 @@ def _trust(past: Array) -> float:
     """
     if len(past) < _ENOUGH:
         return 1.0
-    return 1 / max(1.0, float(np.quantile(past[::4], 0.8)) / _USUAL_SURPRISE) ** 2
+    return 1 / max(1.0, quantiles(past[::4], 0.8)[0] / _USUAL_SURPRISE) ** 2
 
 
 def filled(x: Array) -> Array:

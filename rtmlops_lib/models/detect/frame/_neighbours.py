@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 __all__ = ["distance_to_past", "window_distances"]
 
 Array = NDArray[np.float64]
-Single = NDArray[np.float32]
 
 # Windows of the past that are compared, and numbers that a window is cut down to.
 _REFERENCES = 400
 _NUMBERS = 24
 # Added to a window's spread, in spreads of the series: noise has no shape.
-_SHAPELESS = np.float32(0.15)
+_SHAPELESS = 0.15
 
 
 def window_distances(
@@ -45,51 +44,55 @@ def window_distances(
     if known < 4 * width:
         nothing = np.full(len(rows), np.nan)
         return nothing, nothing
-    # Half the precision, twice the speed: distances need no more.
-    windows = sliding_window_view(z.astype(np.float32), width)
+    # In full precision: a product of matrices rounds as their sizes have it, and no
+    # score may depend on how many rows come after.
+    windows = sliding_window_view(z, width)
     last = known - width
-    past = np.unique(np.linspace(0, last, _REFERENCES).astype(np.int64))
-    if last > _REFERENCES:
-        # Off the grid: an even step that divides the period would miss phases.
-        past = np.unique(past + (past * 7919) % (last // _REFERENCES + 1))
-        past = past[past <= last]
+    past = np.arange(last + 1)
+    if last >= _REFERENCES:
+        # By chance: an even step that divides the period would miss phases.
+        chance = np.random.default_rng(last)
+        past = np.sort(chance.choice(last + 1, _REFERENCES, replace=False))
     begin = np.maximum(rows - width + 1, 0)
     mine, theirs = _shrunk(windows[begin]), _shrunk(windows[past])
-    near = np.abs(begin[:, None] - past) < width
+    # Those that may overlap stand at the end.
+    first = int(np.searchsorted(past, begin[0] - width, "right"))
+    near = np.abs(begin[:, None] - past[first:]) < width
     return (
         distance_to_past(mine, theirs, near),
         distance_to_past(_shape(mine), _shape(theirs), near),
     )
 
 
-def distance_to_past(mine: Single, theirs: Single, near: NDArray[np.bool_]) -> Array:
+def distance_to_past(mine: Array, theirs: Array, near: NDArray[np.bool_]) -> Array:
     """Return the distance of each row of ``mine`` to its second-nearest of ``theirs``.
 
     The nearest may be the same anomaly seen before. Pairs that are ``near`` in time
-    do not count.
+    do not count; it is of the last so many of ``theirs``.
     """
-    squared = (mine**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1)
-    squared -= 2 * mine @ theirs.T
-    squared[near] = np.inf
+    squared = mine @ (-2 * theirs.T)
+    squared += (theirs**2).sum(axis=1)
+    squared[:, squared.shape[1] - near.shape[1] :][near] = np.inf
     rows = np.arange(len(squared))
     squared[rows, squared.argmin(axis=1)] = np.inf
-    second = squared.min(axis=1)
-    second = np.where(np.isinf(second), np.nan, second).astype(np.float64)
+    second = squared.min(axis=1) + (mine**2).sum(axis=1)
+    second = np.where(np.isinf(second), np.nan, second)
     result: Array = np.sqrt(np.maximum(second, 0.0))
     return result
 
 
-def _shrunk(windows: Single) -> Single:
+def _shrunk(windows: Array) -> Array:
     """Return piecewise means (PAA)."""
     width = windows.shape[1]
     if width <= _NUMBERS:
         return windows
     edges = np.linspace(0, width, _NUMBERS + 1).astype(np.int64)
     pieces = np.add.reduceat(windows, edges[:-1], axis=1)
-    return np.asarray(pieces / np.diff(edges), np.float32)
+    result: Array = pieces / np.diff(edges)
+    return result
 
 
-def _shape(windows: Single) -> Single:
+def _shape(windows: Array) -> Array:
     centred = windows - windows.mean(axis=1, keepdims=True)
-    result: Single = centred / (windows.std(axis=1, keepdims=True) + _SHAPELESS)
+    result: Array = centred / (windows.std(axis=1, keepdims=True) + _SHAPELESS)
     return result

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmlops_lib.models.detect.frame._quantiles import quantiles
+
 __all__ = ["find_period"]
 
 _LEAST_CORRELATION = 0.25
@@ -31,7 +33,7 @@ def find_period(x: NDArray[np.float64]) -> int:
     n = len(x)
     if n < 24:
         return 0
-    low, high = np.quantile(x, [0.01, 0.99])
+    low, high = quantiles(x, 0.01, 0.99)
     y = np.clip(x, low, high)
     y = y - y.mean()
     t = np.arange(n) - (n - 1) / 2

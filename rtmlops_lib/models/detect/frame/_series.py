@@ -23,6 +23,9 @@ _RELATION_WEIGHT = 2.0
 # An anomaly seldom is one row: what was just seen lingers, to this share, and no
 # outlier lingers longer than one of this surprise.
 _LINGER, _FADE, _LINGER_CAP = 0.5, 0.1, 15.0
+# Rows until evidence counts in full: of a cycle that has not come round yet, every
+# turn is a surprise.
+_RIPE = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def score_series(
     pick = (column_of, np.arange(n))
     # Several columns at once say more than one alone.
     evidence = total[pick] + total.mean(axis=0) * (count > 1)
+    evidence *= np.minimum(np.arange(n) / _RIPE, 1.0)
     bounded = pd.Series(np.minimum(evidence, _LINGER_CAP))
     lingering = bounded.ewm(alpha=_FADE, adjust=False).mean().to_numpy()
     return SeriesScores(evidence + _LINGER * lingering, column_of, loudest[pick])

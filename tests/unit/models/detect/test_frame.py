@@ -19,7 +19,7 @@ START = pd.Timestamp("2026-01-05", tz="UTC")
 
 
 def clock(n: int, step=MINUTE) -> pd.DatetimeIndex:
-    return START + np.arange(n) * step
+    return pd.date_range(START, periods=n, freq=step)
 
 
 def cycle(n: int = 1_500, period: int = 48, noise: float = 0.1, seed: int = 0):
@@ -40,17 +40,17 @@ def test_a_score_uses_no_later_row(cut, value):
     altered = np.where(np.arange(len(x)) < cut, x, value)
     whole, other = scored(x), scored(altered)
     np.testing.assert_allclose(
-        whole.score[:cut], other.score[:cut], rtol=1e-5, atol=1e-7
+        whole.score[:cut], other.score[:cut], rtol=1e-8, atol=1e-10
     )
     part = scored(x[:cut])
-    np.testing.assert_allclose(whole.score[:cut], part.score, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(whole.score[:cut], part.score, rtol=1e-8, atol=1e-10)
 
 
 def test_two_columns_are_scored_without_later_rows_too():
     x, y = cycle(seed=1), cycle(seed=2)
     part = scored(x[:900], y=y[:900])
     whole = scored(x, y=y)
-    np.testing.assert_allclose(whole.score[:900], part.score, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(whole.score[:900], part.score, rtol=1e-8, atol=1e-10)
 
 
 def struck(kind: str, seed: int):
@@ -75,30 +75,45 @@ def struck(kind: str, seed: int):
     return x, truth
 
 
+def rolling_z(x, width: int = 100):
+    """What one would write in a minute, causal as well."""
+    past = pd.Series(x).rolling(width, min_periods=width // 2)
+    return ((x - past.mean().shift()) / past.std().shift()).abs().fillna(0).to_numpy()
+
+
 @pytest.mark.parametrize(
     ("kind", "least"),
     [
         ("spike", 0.9),
-        ("context", 0.5),
-        ("shift", 0.6),
-        ("still", 0.6),
+        ("context", 0.1),
+        ("shift", 0.4),
+        ("still", 0.8),
         ("noisy", 0.6),
-        ("reversed", 0.4),
+        ("reversed", 0.6),
     ],
 )
 def test_each_kind_of_anomaly_ranks_high(kind, least):
-    found = []
+    found, simple = [], []
     for seed in range(3):
         x, truth = struck(kind, seed)
         found.append(average_precision(truth, scored(x).score.to_numpy()))
+        simple.append(average_precision(truth, rolling_z(x)))
     assert np.median(found) > least
+    assert np.median(found) >= np.median(simple)
+
+
+def test_the_first_turn_of_a_cycle_is_no_alarm():
+    # Of a cycle of 48 nothing can be known after 32 rows.
+    for seed in range(5):
+        scores = scored(cycle(600, seed=seed))
+        assert not scores.flagged.any()
 
 
 def test_the_reason_names_what_is_odd():
-    x, _ = struck("still", 0)
+    x = np.random.default_rng(0).standard_normal(1_500)
+    x[1_000:1_040] = x[1_000]
     scores = scored(x)
-    told = scores.reason[1_000:1_060].dropna()
-    assert "stands still" in set(told)
+    assert "stands still" in set(scores.reason[1_000:1_060].dropna())
     assert (scores.metric.dropna() == "x").all()
 
 
@@ -136,7 +151,7 @@ def test_series_are_scored_apart():
     scores = detect_frame(frame, series_column="server")
     alone = scored(x).score
     np.testing.assert_allclose(
-        scores.score[frame.server == "a"], alone, rtol=1e-5, atol=1e-7
+        scores.score[frame.server == "a"], alone, rtol=1e-8, atol=1e-10
     )
 
 
@@ -190,7 +205,7 @@ def test_the_first_change_of_a_constant_is_flagged():
 
 def test_gaps_and_repeated_times_are_answered():
     x = cycle()
-    times = clock(len(x)).to_series().to_numpy().copy()
+    times = clock(len(x)).tz_localize(None).to_numpy().copy()
     times[700:] += np.timedelta64(3, "h")
     times[300] = times[299]
     scores = detect_frame(pd.DataFrame({"time": times, "x": x}))
