@@ -187,6 +187,27 @@ def test_broken_events_are_counted_and_left_to_storage(lab: PredictorLab) -> Non
     assert lab.champions() == (10, 10)
 
 
+def test_rows_that_the_store_refuses_become_letters_of_the_group(
+    lab: PredictorLab,
+) -> None:
+    lab.train()
+    lab.train(promote=False, seed=6)
+    schema = lab.settings.database_schema
+    lab.sql(
+        f"ALTER TABLE {schema}.predictions ADD CONSTRAINT no_13 "
+        "CHECK (server_id <> 'srv-013')"
+    )
+    places = lab.produce([*records(0, 500), (b"a", b"{")])
+    until_idle(lab)
+    assert lab.champions() == (490, 490)
+    # One letter an event, though each of its two rows was refused.
+    letters = lab.dead_letters(".predictor.dlq")
+    refused = {places[n] for n in range(500) if n % 50 == 13}
+    assert {(x.partition, x.offset) for x in letters} == refused
+    assert {x.reason for x in letters} == {"refused_by_store"}
+    assert lab.dead_letters() == []
+
+
 def test_without_a_champion_it_waits_not_ready_and_begins_when_there_is_one(
     lab: PredictorLab,
 ) -> None:
