@@ -1,6 +1,7 @@
 """What the chapters use: a lab of their own, checks, waiting, progress, figures."""
 
 from rtmlops_lib.teaching.check import LessonStopped, check
+from rtmlops_lib.teaching.gauges import free_port, gauges
 from rtmlops_lib.teaching.glue import glue
 from rtmlops_lib.teaching.history import History
 from rtmlops_lib.teaching.lab import Lab
@@ -19,6 +20,8 @@ __all__ = [
     "LessonStopped",
     "LiveProgress",
     "check",
+    "free_port",
+    "gauges",
     "glue",
     "live_progress",
     "ownership",

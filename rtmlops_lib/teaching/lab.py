@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rtmlops_lib.errors import UsageError
+from rtmlops_lib.models.names import model_name
+from rtmlops_lib.models.registry import ModelRegistry
 from rtmlops_lib.settings import ALIASES, Settings
 from rtmlops_lib.store.factory import open_store
 from rtmlops_lib.store.postgres import PostgresStore
@@ -108,6 +110,16 @@ class Lab:
         self._open.callback(store.close)
         return store
 
+    @cached_property
+    def registry(self) -> ModelRegistry:
+        """The model registry; only models named ``ch05-…`` are the chapter's."""
+        return ModelRegistry(self.settings.mlflow_tracking_uri)
+
+    @property
+    def model(self) -> str:
+        """The registered name of the chapter's power model."""
+        return model_name(self.settings, self.specs["datacenter"])
+
     def connect(self) -> psycopg2.extensions.connection:
         """Return a database connection of its own; names mean the chapter's tables."""
         import psycopg2
@@ -145,7 +157,12 @@ class Lab:
         connection.autocommit = True
         return connection
 
-    def start(self, *arguments: str, name: str | None = None) -> LabProcess:
+    def start(
+        self,
+        *arguments: str,
+        name: str | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> LabProcess:
         """Start ``rtmlops`` with these arguments, on the chapter's topics and tables.
 
         Parameters
@@ -155,6 +172,8 @@ class Lab:
             A consumer gets a group of the chapter's unless one is given.
         name : str, optional
             What to call it; the last word of the command by default.
+        settings : mapping of str to str, optional
+            Variables ``RTMLOPS_…`` that it gets instead of the chapter's.
 
         Raises
         ------
@@ -168,7 +187,8 @@ class Lab:
         if words[0] == "consume" and "--group" not in line:
             line += ["--group", self.group(words[-1])]
         self.folder.mkdir(parents=True, exist_ok=True)
-        process = LabProcess(name, line, self._environment(), self.folder)
+        environ = {**self._environment(), **(settings or {})}
+        process = LabProcess(name, line, environ, self.folder)
         self._processes[name] = process
         return process
 
@@ -262,7 +282,10 @@ class Lab:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("RTMLOPS_") and name not in ALIASES
+            if not name.startswith("RTMLOPS_")
+            and name not in ALIASES
+            # Jupyter sets these: what goes to a file would carry escape codes.
+            and name not in ("FORCE_COLOR", "CLICOLOR_FORCE")
         }
         return {
             **inherited,

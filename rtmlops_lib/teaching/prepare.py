@@ -8,16 +8,19 @@ import logging
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
 from psycopg2.extensions import parse_dsn
 
-from rtmlops_lib.errors import DependencyUnavailable
+from rtmlops_lib.errors import DependencyUnavailable, UsageError
 from rtmlops_lib.logs import configure_logging
+from rtmlops_lib.models.settings import PowerSettings
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.factory import open_store
+from rtmlops_lib.teaching._models import make_champion, remove_models
 from rtmlops_lib.teaching.check import LessonStopped
 from rtmlops_lib.teaching.history import History
 from rtmlops_lib.teaching.lab import Lab
@@ -39,13 +42,14 @@ def prepare(
     needs: Sequence[Part] = ("kafka", "database"),
     sent: History | None = None,
     stored: History | None = None,
+    champion: PowerSettings | None = None,
     settings: Settings | None = None,
 ) -> Lab:
     """Check the stack, reset what is this chapter's own, supply what it starts from.
 
-    Only topics called ``chNN-…`` and the schema ``chNN`` are touched, and only where
-    ``rtmlops up`` or compose left the mark of a practice stack. Calling it again
-    starts the chapter afresh.
+    Only topics and models called ``chNN-…`` and the schema ``chNN`` are touched, and
+    only where ``rtmlops up`` or compose left the mark of a practice stack. Calling it
+    again starts the chapter afresh.
 
     Parameters
     ----------
@@ -57,6 +61,9 @@ def prepare(
         Events to send to the chapter's topics.
     stored : History, optional
         Events to put into the chapter's tables, as if earlier chapters had.
+    champion : PowerSettings, optional
+        How to train a model on ``stored`` that is champion afterwards, as chapter 05
+        would leave one.
     settings : Settings, optional
         Where the stack is; read from the environment by default.
 
@@ -68,6 +75,8 @@ def prepare(
     started = time.monotonic()
     # A notebook shows results; what services log lies in the lab's folder.
     configure_logging("ERROR")
+    # MLflow's progress bars want widgets that plain JupyterLab does not have.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     # kafka-python calls a metadata request that ends with its client an error.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     use_style()
@@ -84,18 +93,24 @@ def prepare(
         print(f"chapter {chapter:02d} on the practice stack")
     if "mlflow" in needs:
         _check_mlflow(lab.settings)
-    if "database" in needs or "kafka" in needs:
+    if needs:
         _check_practice(lab.settings)
     if "kafka" in needs:
         _reset_topics(lab)
     if "database" in needs:
         _reset_tables(lab)
+    if "mlflow" in needs:
+        _reset_models(lab)
     if sent is not None:
         count = sent.send(lab.producer(), list(lab.specs.values()))
         print(f"  sent    {count:,} events ({_told(sent)}) to {lab.prefix}…")
     if stored is not None:
         count = stored.keep(lab.store, list(lab.specs.values()))
         print(f"  stored  {count:,} events ({_told(stored)}) in schema {lab.schema}")
+    if champion is not None:
+        if stored is None or "mlflow" not in needs:
+            raise UsageError("a champion needs stored events and MLflow")
+        make_champion(lab, stored, champion)
     print(f"ready in {time.monotonic() - started:.1f} s")
     return lab
 
@@ -136,14 +151,18 @@ def _check_practice(settings: Settings) -> None:
             remedy="let 'rtmlops up' start one; see “not-practice” in "
             "book/troubleshooting.md",
         )
+    if _host(address) not in _LOOPBACK:
+        return
     kafka = {_host(item) for item in settings.kafka_bootstrap_servers.split(",")}
-    if _host(address) in _LOOPBACK and not kafka <= _LOOPBACK:
-        raise LessonStopped(
-            f"the database is on this machine, but Kafka is at "
-            f"{settings.kafka_bootstrap_servers}: that is not the practice stack",
-            remedy="unset RTMLOPS_KAFKA_BOOTSTRAP_SERVERS; see “not-practice” in "
-            "book/troubleshooting.md",
+    if not kafka <= _LOOPBACK:
+        raise _elsewhere(
+            "Kafka",
+            settings.kafka_bootstrap_servers,
+            "RTMLOPS_KAFKA_BOOTSTRAP_SERVERS",
         )
+    registry = settings.mlflow_tracking_uri
+    if (urlsplit(registry).hostname or "") not in _LOOPBACK:
+        raise _elsewhere("MLflow", registry, "RTMLOPS_MLFLOW_TRACKING_URI")
 
 
 def _reset_topics(lab: Lab) -> None:
@@ -179,8 +198,21 @@ def _reset_tables(lab: Lab) -> None:
     print(f"  tables  made anew in schema {lab.schema}")
 
 
+def _reset_models(lab: Lab) -> None:
+    old = remove_models(lab)
+    print(f"  models  {len(old)} old ones removed: {lab.prefix}…")
+
+
 def _told(history: History) -> str:
     return f"{history.hours:g} h of {history.servers} servers, seed {history.seed}"
+
+
+def _elsewhere(what: str, where: str, variable: str) -> LessonStopped:
+    return LessonStopped(
+        f"the database is on this machine, but {what} is at {where}: that is not the "
+        "practice stack",
+        remedy=f"unset {variable}; see “not-practice” in book/troubleshooting.md",
+    )
 
 
 def _not_running(what: str, where: str) -> LessonStopped:
