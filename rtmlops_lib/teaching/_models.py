@@ -27,7 +27,7 @@ def remove_models(lab: Lab) -> list[str]:
     from mlflow import MlflowClient
 
     uri = lab.settings.mlflow_tracking_uri
-    client = MlflowClient(uri, uri)
+    client: Any = MlflowClient(uri, uri)
     found = client.search_registered_models(f"name LIKE '{lab.prefix}%'")
     names = [str(model.name) for model in found]
     for name in names:
