@@ -16,7 +16,7 @@ from rtmlops_lib.models.detect.frame._evidence import (
     evidence,
 )
 from rtmlops_lib.models.detect.frame._period import find_period
-from rtmlops_lib.models.detect.frame._quantiles import quantiles
+from rtmlops_lib.models.detect.frame._quantiles import median, quantiles
 
 __all__ = ["KINDS", "filled", "scale_of", "surprises"]
 
@@ -122,7 +122,7 @@ def filled(x: Array) -> Array:
 
 def scale_of(x: Array) -> tuple[float, float]:
     """Return a robust middle and spread, the spread never 0."""
-    middle = float(np.median(x))
-    spread = 1.4826 * float(np.median(np.abs(x - middle)))
+    middle = median(x)
+    spread = 1.4826 * median(np.abs(x - middle))
     spread = max(spread, 0.1 * float(np.std(x)))
     return middle, spread if spread > 1e-12 * abs(middle) else 1e-3 * abs(middle) + 1e-9

@@ -10,6 +10,7 @@ from rtmlops_lib.models.detect.frame._forecast import (
     without_season,
 )
 from rtmlops_lib.models.detect.frame._neighbours import window_distances
+from rtmlops_lib.models.detect.frame._quantiles import median
 from rtmlops_lib.models.detect.frame._windows import (
     earlier,
     mean_of_last,
@@ -77,18 +78,18 @@ def evidence(
     near = np.abs(local - earlier(median_of_last(local, 7), 1))
     far = np.abs(local - earlier(median_of_last(local, 25), 1))
     calm = median_of_last(local, 3)
-    base = float(np.median(rest[max(0, known - 1_500) : known]))
+    base = median(rest[max(0, known - 1_500) : known])
     five = mean_of_last(calm, 5)
     sixty = mean_of_last(calm, 60)
     step = np.diff(local, prepend=local[0]) ** 2
-    usual = 9 * np.median(step[own]) + 1e-9
+    usual = 9 * median(step[own]) + 1e-9
     step = np.minimum(step, 9 * np.mean(np.minimum(step[own], usual)))
     spread = np.log(mean_of_last(step, 12) + 1e-7)
     moved = np.diff(z[origin:], prepend=z[origin]) ** 2
     still = -np.log(mean_of_last(moved, 10) + 1e-7)
 
-    error_scale = np.median(error[: known - since]) + 1e-6
-    near_scale = np.median(near[own]) + 1e-6
+    error_scale = median(error[: known - since]) + 1e-6
+    near_scale = median(near[own]) + 1e-6
     found = {
         "forecast": error,
         "spike": np.minimum(error, near[at] * (error_scale / near_scale)),
@@ -96,8 +97,8 @@ def evidence(
         "level": np.abs(median_of_last(local, 5) - base)[at],
         "long level": np.abs(sixty - base)[at],
         "change": np.abs(five - earlier(sixty, 10))[at],
-        "spread": (spread - np.median(spread[own]))[at],
-        "stillness": (still - np.median(still[own]))[at],
+        "spread": (spread - median(spread[own]))[at],
+        "stillness": (still - median(still[own]))[at],
     }
     if patterns:
         width = int(np.clip(period or _WIDTH, *_WIDTHS))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmlops_lib.models.detect.frame._quantiles import median
+
 __all__ = ["autoregression_error", "without_season"]
 
 Array = NDArray[np.float64]
@@ -31,7 +33,7 @@ def without_season(z: Array, known: int, period: int) -> Array:
     cycles = min(_CYCLES, known // period - 1) if period else 0
     start = cycles * period
     if cycles < 1 or known - start <= 20:
-        return z - np.median(z[:known])
+        return z - median(z[:known])
     place = np.arange(len(z))
     earlier = np.stack(
         [z[np.maximum(place - j * period, 0)] for j in range(1, cycles + 1)]
@@ -42,9 +44,9 @@ def without_season(z: Array, known: int, period: int) -> Array:
     gain = centred @ (seen - seen.mean()) / (centred @ centred + 1e-9)
     fitted = seen.mean() + np.clip(gain, 0.0, 1.0) * (template - said.mean())
     if np.var(seen - fitted[start:known]) > (1 - _WORTH) * np.var(seen):
-        return z - np.median(z[:known])
+        return z - median(z[:known])
     # Before there were cycles enough the template is its own copy of the start.
-    fitted[:start] = np.median(z[:known])
+    fitted[:start] = median(z[:known])
     result: Array = z - fitted
     return result
 
@@ -85,6 +87,6 @@ def _huber_ridge(a: Array, y: Array, rounds: int = 3) -> Array:
         solved = np.linalg.solve(a.T @ weighted + penalty, weighted.T @ y)
         beta = np.asarray(solved, np.float64)
         error = np.abs(y - a @ beta)
-        usual = 2.5 * 1.4826 * float(np.median(error)) + 1e-9
+        usual = 2.5 * 1.4826 * median(error) + 1e-9
         weight = 1 / np.maximum(1.0, error / usual)
     return beta

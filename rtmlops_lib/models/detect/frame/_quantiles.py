@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["quantiles"]
+__all__ = ["median", "quantiles"]
 
 
 def quantiles(x: NDArray[np.float64], *shares: float) -> list[float]:
@@ -26,3 +26,14 @@ def quantiles(x: NDArray[np.float64], *shares: float) -> list[float]:
         float(ranked[low] + (place - low) * (ranked[high] - ranked[low]))
         for place, low, high in zip(places, below, above, strict=True)
     ]
+
+
+def median(x: NDArray[np.float64]) -> float:
+    """Return the median of finite values.
+
+    Examples
+    --------
+    >>> median(np.array([3.0, 1.0, 2.0, 9.0]))
+    2.5
+    """
+    return quantiles(x, 0.5)[0]
