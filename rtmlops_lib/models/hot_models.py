@@ -111,6 +111,7 @@ class HotModels(Generic[ModelT]):
         self._refused: dict[Any, tuple[float, str]] = {}
         self._stop = threading.Event()
         self._first = threading.Event()
+        self._asked = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -123,6 +124,11 @@ class HotModels(Generic[ModelT]):
     def wait(self, seconds: float) -> bool:
         """Return whether there is a champion, waiting up to so many seconds."""
         return self._first.wait(seconds)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the first look is over: what could be had of it, serves."""
+        return self._asked.is_set()
 
     def close(self) -> None:
         """Stop following; what is served stays. Twice is fine."""
@@ -145,6 +151,8 @@ class HotModels(Generic[ModelT]):
             # A thread that dies would freeze the models without a word.
             log.exception("model_poll_failed", model=self.name)
             self._note(registry_up=False)
+        finally:
+            self._asked.set()
 
     def _poll(self) -> None:
         try:

@@ -17,7 +17,7 @@ from rtmlops_lib.services.model_collector import ModelCollector
 from rtmlops_lib.services.process import SWITCH_SECONDS
 from rtmlops_lib.services.witnesses import (
     Witnesses,
-    wait_until_asked,
+    wait_for_witnesses,
     witnesses_of,
 )
 from rtmlops_lib.settings import Settings
@@ -26,10 +26,6 @@ from rtmlops_lib.streams import StreamSpec
 __all__ = ["run_detector"]
 
 log = get_logger(__name__)
-
-# A registry that answers does so in less, a model's download included; with one that
-# does not, the detector begins without it.
-ASKED_SECONDS = 10.0
 
 
 def run_detector(
@@ -74,10 +70,15 @@ def run_detector(
             streams=streams,
             detector=detector,
         )
+
+        def waiting() -> bool:
+            health.beat()
+            return not received
+
         try:
             for one in witnesses.values():
                 one.start()
-            wait_until_asked(list(witnesses.values()), ASKED_SECONDS)
+            wait_for_witnesses(list(witnesses.values()), waiting)
             code = loop.run()
         finally:
             for one in witnesses.values():

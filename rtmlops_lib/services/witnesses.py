@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from rtmlops_lib.models.aliases import CHAMPION
 from rtmlops_lib.models.detect.forest import AnomalyForest
 from rtmlops_lib.models.detect.witness_models import WitnessModels
 from rtmlops_lib.models.forest_files import load_forest
-from rtmlops_lib.models.hot_models import HotModels, HotState, ServedModel
+from rtmlops_lib.models.hot_models import HotModels, ServedModel
 from rtmlops_lib.models.names import detector_name, model_folder, model_name
 from rtmlops_lib.models.power import PowerModel
 from rtmlops_lib.models.power_files import load_power
@@ -21,9 +21,13 @@ from rtmlops_lib.models.registry import ModelRegistry, ModelVersion
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import StreamSpec
 
-__all__ = ["Witnesses", "wait_until_asked", "witnesses_of"]
+__all__ = ["Witnesses", "wait_for_witnesses", "witnesses_of"]
 
 log = get_logger(__name__)
+
+# A registry that refuses takes 2 s, one that is silent 11 s. What there is must be
+# downloaded and loaded, which takes a while where the machine is busy.
+LOAD_SECONDS = 60.0
 # Where a detector keeps verified files: a predictor on the same machine has others
 # open, and each clears away what it does not serve.
 _FOLDER = "detector"
@@ -65,10 +69,9 @@ class Witnesses:
         for one in self.followed.values():
             one.start()
 
-    def asked(self) -> bool:
-        """Whether the registry has been asked about each, and has answered or not."""
-        unasked = HotState().problem
-        return all(one.state.problem != unasked for one in self.followed.values())
+    def pending(self) -> list[HotModels[Any]]:
+        """Return those of which it is not known yet whether there is a champion."""
+        return [one for one in self.followed.values() if not one.asked]
 
     def close(self) -> None:
         """Stop following; twice is fine."""
@@ -105,13 +108,27 @@ def witnesses_of(
     return found
 
 
-def wait_until_asked(witnesses: Sequence[Witnesses], seconds: float) -> None:
-    """Return when the registry has been asked about all, or after so many seconds.
+def wait_for_witnesses(
+    witnesses: Sequence[Witnesses], waiting: Callable[[], bool] = lambda: True
+) -> None:
+    """Return when every champion is loaded, or known not to be had.
 
     What serves from the first event on is then the same after every start.
+
+    Parameters
+    ----------
+    witnesses : sequence of Witnesses
+    waiting : callable
+        Asked again and again whether to go on.
     """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not all(w.asked() for w in witnesses):
+    deadline = time.monotonic() + LOAD_SECONDS
+    while waiting():
+        pending = [one.name for each in witnesses for one in each.pending()]
+        if not pending:
+            return
+        if time.monotonic() > deadline:
+            log.warning("models_not_waited_for", models=pending)
+            return
         time.sleep(0.02)
 
 
