@@ -108,6 +108,7 @@ def _times(column: pd.Series, name: Any) -> NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(column.dtype):
         times = column.to_numpy(np.float64, na_value=np.nan)
         bad = ~np.isfinite(times)
+        times = times / _unit_of(times[~bad])
     else:
         clock = _clock(column)
         bad = clock.isna().to_numpy()
@@ -120,6 +121,16 @@ def _times(column: pd.Series, name: Any) -> NDArray[np.float64]:
             remedy="remove these rows, or write times as 2025-09-30T12:00:00Z",
         )
     return np.asarray(times, np.float64)
+
+
+def _unit_of(times: NDArray[np.float64]) -> float:
+    """Return how many units of these numbers are a second.
+
+    Seconds since 1970 have ten digits in our days, milliseconds thirteen, and so on;
+    smaller numbers are taken for seconds.
+    """
+    size = float(np.median(np.abs(times))) if len(times) else 0.0
+    return next((unit for unit in (1e9, 1e6, 1e3) if size > 1e8 * unit), 1.0)
 
 
 def _clock(column: pd.Series) -> pd.Series:

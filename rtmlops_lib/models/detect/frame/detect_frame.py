@@ -68,7 +68,7 @@ def detect_frame(
     DataFrame
         In the order and with the index of ``frame``: time and series, where there
         are, then ``score`` (0 to 1), ``flagged`` (score at least 0.5), ``severity``,
-        ``metric`` (the column responsible) and ``reason``, both None where not
+        ``metric`` (the column responsible) and ``reason``, both missing where not
         flagged. ``attrs["step_seconds"]`` is the sampling step found.
 
     Raises

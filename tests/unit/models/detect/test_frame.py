@@ -222,12 +222,46 @@ def test_gaps_and_repeated_times_are_answered():
         clock(100).tz_localize(None),
         np.arange(100) * 60,
         np.arange(100) * 60.0 + 1.7e9,
+        np.arange(100) * 60_000 + 1_700_000_000_000,
+        np.arange(100) * 60_000_000_000 + 1_700_000_000_000_000_000,
     ],
-    ids="text offset zoned naive numbers epoch".split(),
+    ids="text offset zoned naive numbers epoch epoch_ms epoch_ns".split(),
 )
 def test_times_are_read_in_any_common_form(times):
     frame = pd.DataFrame({"time": times, "x": cycle(100)})
     assert detect_frame(frame).attrs["step_seconds"] == 60
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.integers(1, 300),
+    st.sampled_from(["1s", "17min", "1h", "irregular"]),
+    st.floats(0, 0.5),
+    st.randoms(use_true_random=False),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_table_of_numbers_is_answered(columns, series, rows, step, gone, chance):
+    random = np.random.default_rng(chance.randrange(2**32))
+    times = clock(rows, pd.Timedelta("1s" if step == "irregular" else step))
+    if step == "irregular":
+        times = times + pd.to_timedelta(random.exponential(500, rows).cumsum(), "s")
+    frame = pd.DataFrame(
+        {f"x{i}": random.standard_t(2, rows).cumsum() for i in range(columns)}
+    )
+    frame = frame.mask(random.random(frame.shape) < gone)
+    frame["time"], frame["s"] = times, random.integers(0, series, rows)
+    frame = frame.sample(frac=1, random_state=1)
+    if frame.drop(columns=["time", "s"]).isna().all(axis=None):
+        return
+    before = frame.copy()
+    scores = detect_frame(frame, time_column="time", series_column="s")
+    pd.testing.assert_frame_equal(frame, before)
+    assert scores.index.equals(frame.index)
+    assert scores.score.between(0, 1, inclusive="left").all()
+    assert (scores.flagged == (scores.score >= 0.5)).all()
+    again = detect_frame(frame, time_column="time", series_column="s")
+    pd.testing.assert_frame_equal(scores, again)
 
 
 def test_an_index_of_times_is_used():
