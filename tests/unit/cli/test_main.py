@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from rtmlops_lib.cli.main import COMMANDS, app
 
 SUBCOMMANDS = {
-    "consume": ["storage", "predictor"],
+    "consume": ["storage", "predictor", "detector"],
     "train": ["power", "detector"],
     "models": ["list", "compare", "promote", "rollback"],
     "stream": ["init", "show", "validate", "tail"],
