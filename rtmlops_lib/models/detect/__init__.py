@@ -5,7 +5,7 @@ from rtmlops_lib.models.detect.average_precision import (
     precision_recall,
 )
 from rtmlops_lib.models.detect.detector import Detection, Detector
-from rtmlops_lib.models.detect.episode import Episode
+from rtmlops_lib.models.detect.episode import Episode, episodes_of_frame
 from rtmlops_lib.models.detect.episodes import EpisodeTracker
 from rtmlops_lib.models.detect.evaluation import Evaluation, evaluate
 from rtmlops_lib.models.detect.forest import AnomalyForest
@@ -44,6 +44,7 @@ __all__ = [
     "average_precision",
     "batches_of_frame",
     "detect_frame",
+    "episodes_of_frame",
     "evaluate",
     "labels_of",
     "labels_of_frame",

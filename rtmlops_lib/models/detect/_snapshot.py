@@ -17,7 +17,7 @@ from rtmlops_lib.errors import UsageError
 __all__ = ["pack", "refused", "unpack"]
 
 _MAGIC = b"RTMS"
-_VERSION = 1
+_VERSION = 2
 _HEAD = struct.Struct("<4sHI")
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Episode"]
+from rtmlops_lib.models.features import micros
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Episode", "episodes_of_frame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +50,35 @@ class Episode:
     explanation: str
     state: str
     rows: int
+
+
+def episodes_of_frame(frame: pd.DataFrame) -> list[Episode]:
+    """Return the episodes that the table ``anomaly_events`` holds.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its columns; ``series`` as mappings of key to value, in the spec's order.
+    """
+    times = {
+        name: micros(frame[name]).tolist()
+        for name in ("started_at", "ended_at", "peak_at", "confirmed_at")
+    }
+    return [
+        Episode(
+            series=_name(row["series"]),
+            peak_score=float(row["peak_score"]),
+            severity=row["severity"],
+            metric=row["metric"] if isinstance(row["metric"], str) else None,
+            explanation=row["explanation"],
+            state=row["state"],
+            rows=int(row["flagged_rows"]),
+            **{name: values[at] for name, values in times.items()},
+        )
+        for at, row in enumerate(frame.to_dict("records"))
+    ]
+
+
+def _name(series: dict[str, str]) -> Any:
+    values = tuple(series.values())
+    return values[0] if len(values) == 1 else values

@@ -144,16 +144,15 @@ def test_what_was_learned_of_a_model_outlasts_its_absence():
 @settings(max_examples=10, deadline=None)
 def test_cuts_and_restarts_change_no_score(edges, restart):
     batch = history().take(np.arange(2_900))
-    whole = Detector(SPEC).update(batch, all_models()).scores.score
+    whole = Detector(SPEC).update(batch, all_models("forest")).scores.score
     detector, parts = Detector(SPEC), []
     bounds = [0, *sorted({e for e in edges if e < len(batch)}), len(batch)]
     for start, stop in zip(bounds, bounds[1:], strict=False):
         rows = batch.take(np.arange(start, stop))
-        parts.append(detector.update(rows, all_models()).scores.score)
+        parts.append(detector.update(rows, all_models("forest")).scores.score)
         if restart:
             detector = Detector.restore(detector.snapshot(), SPEC)
-    # A linear model's product of matrices rounds as the batch's size has it.
-    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-9, atol=1e-12)
 
 
 def test_the_version_met_survives_a_restart():
