@@ -160,6 +160,9 @@ def test_rows_that_a_detector_flagged_are_left_out_of_either_stream(
     told = shell.json("train", "detector", "--stream", stream, *SINCE, code=None)
     assert told["flagged_share"] == pytest.approx(struck.mean())
     assert told["model"].endswith(f"{stream}-detector")
+    if spec.target is not None:
+        told = shell.json("train", "power", *SINCE, code=None)
+        assert told["flagged_share"] == pytest.approx(struck.mean())
 
 
 def test_the_life_of_a_forest_by_commands(filled: Shell) -> None:

@@ -9,10 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from rtmlops_lib.models.rows import rows_of_store
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.factory import open_store
 from tests.live.models.conftest import SPEC
@@ -128,26 +126,3 @@ def test_nothing_to_train_on_is_said_with_a_remedy(shell: Shell) -> None:
 def test_mlflow_away_is_exit_3(filled: Shell) -> None:
     filled.env["RTMLOPS_MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
     assert "does not answer" in filled("models", "list", code=3)
-
-
-def test_rows_that_a_detector_flagged_are_left_out(filled: Shell) -> None:
-    schema = filled.settings.database_schema
-    with closing(open_store(filled.settings)) as store:
-        frame, flags = rows_of_store(store, SPEC, since=START)
-        assert flags is None
-        import psycopg2
-
-        url = filled.settings.database_url.get_secret_value()
-        with psycopg2.connect(url) as connection, connection.cursor() as cursor:
-            cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS {schema}.anomalies (server_id text, "
-                "time timestamptz, stream text, detector text, flagged boolean)"
-            )
-            cursor.execute(
-                f"INSERT INTO {schema}.anomalies (server_id, time, stream, detector, "
-                "flagged) SELECT server_id, time, 'datacenter', d, "
-                f"server_id = 'srv-02' FROM {schema}.metrics, unnest(ARRAY['a','b']) d"
-            )
-        frame, flags = rows_of_store(store, SPEC, since=START)
-    assert flags is not None
-    np.testing.assert_array_equal(flags, (frame["server_id"] == "srv-02").to_numpy())
