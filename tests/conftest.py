@@ -10,10 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from rtmlops_lib.settings import Settings
 from tests.support.stacks import fresh_database, scratch_postgres, scratch_stack
+
+# Whether an example holds does not depend on how busy the machine is.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @dataclass(frozen=True)

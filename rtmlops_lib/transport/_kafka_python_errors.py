@@ -133,7 +133,7 @@ def construct(
     """Return a client of kafka-python that is connected.
 
     Its constructors connect, start a thread, and when nobody lets them in they keep
-    the thread and drop the reason: both are put right here.
+    trying, then keep the thread and drop the reason: all put right here.
 
     Raises
     ------
@@ -143,38 +143,56 @@ def construct(
         For settings that the client does not accept.
     """
     quieten()
-    _FILTER.refusal = None
     made: list[Any] = []
 
     def remembered(**client_config: Any) -> Any:
         made.append(KafkaNetClient(**_SETUP, **client_config))
+        _stop_at_refusal(made[-1]._manager)  # noqa: SLF001
         return made[-1]
 
     try:
-        return factory(**config, kafka_client=remembered)
+        client = factory(**config, kafka_client=remembered)
     except (errors.KafkaError, OSError) as error:
-        for client in made:
-            client.close()
-        raise translation(_FILTER.refusal or error, settings) from error
+        for one in made:
+            one.close()
+        raise translation(error, settings) from error
+    for one in made:
+        del one._manager.get_connection  # noqa: SLF001
+    return client
+
+
+def _stop_at_refusal(manager: Any) -> None:
+    """Let a manager of connections raise what a broker refused it with."""
+    connect = manager.get_connection
+    refusals: list[BaseException] = []
+
+    def note(error: BaseException) -> None:
+        if isinstance(error, _AUTHENTICATION):
+            refusals.append(error)
+
+    def get_connection(*args: Any, **options: Any) -> Any:
+        if refusals:
+            raise refusals[0]
+        connection = connect(*args, **options)
+        connection.init_future.add_errback(note)
+        return connection
+
+    manager.get_connection = get_connection
 
 
 class _Thinning(logging.Filter):
-    """Lets a line pass once a minute, and remembers a refusal that it speaks of.
+    """Lets a line pass once a minute.
 
     kafka-python repeats some lines ten times a second for as long as a fault lasts.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.refusal: BaseException | None = None
         self._last: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        for argument in record.args if isinstance(record.args, tuple) else ():
-            if isinstance(argument, _AUTHENTICATION):
-                self.refusal = argument
         now = time.monotonic()
         key = str(record.msg)[:60]
         if now - self._last.get(key, -60.0) < 60.0:

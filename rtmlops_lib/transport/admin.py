@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,11 @@ DLQ_HEADROOM_BYTES = 64 * 1024
 _BROKER_DEFAULT_MESSAGE_BYTES = 1_048_588
 _DLQ_RETENTION_MS = 14 * 24 * 3600 * 1000
 _TIMEOUT_MS = 5_000
+_COORDINATOR_AWAITED = (
+    errors.CoordinatorLoadInProgressError,
+    errors.CoordinatorNotAvailableError,
+    errors.NotCoordinatorError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +291,20 @@ class TopicAdmin:
         }
 
     def group_members(self, group: str) -> int:
-        """Return how many members a group has now."""
+        """Return how many members a group has now.
+
+        The first group of a cluster has to wait for its coordinator.
+        """
+        deadline = time.monotonic() + self.timeout_ms / 1000
         with translated(self.settings):
-            found = self._opened().describe_groups([group])
+            while True:
+                try:
+                    found = self._opened().describe_groups([group])
+                    break
+                except _COORDINATOR_AWAITED:
+                    if time.monotonic() > deadline:
+                        raise
+                time.sleep(0.2)
         return len(found.get(group, {}).get("members", []))
 
     def end_offsets(self, topics: Sequence[str]) -> dict[TopicPartition, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -190,8 +191,10 @@ def test_the_right_password_lets_every_client_in(
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_wrong_password_is_a_configuration_fault_and_leaves_no_thread(
-    broker: OwnKafka, client: str
+    broker: OwnKafka, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The reason must not depend on what an application does with the log.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
     settings = signed_in(broker, "SCRAM-SHA-512", "wrong")
     before = threading.active_count()
     for attempt in (
@@ -202,6 +205,14 @@ def test_a_wrong_password_is_a_configuration_fault_and_leaves_no_thread(
         with pytest.raises(ConfigurationFault, match="refuses the credentials"):
             attempt()
     assert threading.active_count() <= before
+
+
+def test_a_wrong_password_is_told_of_at_once(broker: OwnKafka) -> None:
+    settings = signed_in(broker, "SCRAM-SHA-512", "wrong")
+    began = time.monotonic()
+    with pytest.raises(ConfigurationFault):
+        open_admin(settings)
+    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("client", CLIENTS)

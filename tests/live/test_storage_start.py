@@ -63,7 +63,7 @@ def test_from_latest_skips_what_was_there_and_nothing_that_comes(
                 what="the partition is there",
             )
         lab.produce(records(20, 30), partition=2)
-        wait_until(lambda: lab.count() >= 330, timeout=20, what="those of the new part")
+        wait_until(lambda: lab.count() >= 330, timeout=60, what="those of the new part")
     stored = {identity[0] for identity in lab.stored()}
     assert stored == {"srv-010", "srv-020"}
     assert lab.count() == 330
