@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -31,6 +31,7 @@ from rtmlops_lib.transport._kafka_python_errors import (
     translation,
 )
 from rtmlops_lib.transport._membership import MembershipLog
+from rtmlops_lib.transport.errors import TransportUnavailable
 from rtmlops_lib.transport.ports import Polled
 
 __all__ = ["KafkaPythonConsumer", "columns"]
@@ -272,20 +273,30 @@ class KafkaPythonConsumer(KafkaMember):
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, int]:
         """Return the first offset that each log still holds."""
-        with translated(self.settings):
-            found = self._opened().beginning_offsets(
-                [ClientPartition(*p) for p in partitions], timeout_ms=_CALL_TIMEOUT_MS
-            )
-        return {TopicPartition(*tp): offset for tp, offset in found.items()}
+        return self._offsets(self._opened().beginning_offsets, partitions)
 
     def end_offsets(
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, int]:
         """Return each log's last stable offset."""
+        return self._offsets(self._opened().end_offsets, partitions)
+
+    def _offsets(
+        self,
+        ask: Callable[..., dict[Any, int]],
+        partitions: Iterable[TopicPartition],
+    ) -> dict[TopicPartition, int]:
+        wanted = [ClientPartition(*p) for p in partitions]
         with translated(self.settings):
-            found = self._opened().end_offsets(
-                [ClientPartition(*p) for p in partitions], timeout_ms=_CALL_TIMEOUT_MS
-            )
+            try:
+                found = ask(wanted, timeout_ms=_CALL_TIMEOUT_MS)
+            except KeyError as error:
+                # Made a moment ago: not every broker knows of it, and the client
+                # (3.0) does not expect an answer without it.
+                raise TransportUnavailable(
+                    f"Kafka does not know the offsets of {error.args[0]} yet",
+                    remedy="nothing: they are asked for again",
+                ) from error
         return {TopicPartition(*tp): offset for tp, offset in found.items()}
 
     def offsets_for_time(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
-from rtmlops_lib.errors import UsageError
+from rtmlops_lib.errors import DependencyUnavailable, UsageError
 from rtmlops_lib.streams import TopicPartition
 from rtmlops_lib.transport import DeliveryFailed, EventConsumer, EventProducer, Polled
 
@@ -302,6 +302,17 @@ class TransportContract:
             consumer, lambda ps: bool(ps) and ps[-1].positions.get(tp) == end
         )
         assert values_of(polls) == numbered(3)
+
+    def test_offsets_of_a_partition_that_no_broker_knows_are_a_fault_of_ours(
+        self, world: World
+    ) -> None:
+        topic = world.topic(1)
+        consumer = world.consumer(world.new_name(), topic)
+        join(consumer)
+        wanted = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+        for ask in (consumer.beginning_offsets, consumer.end_offsets):
+            with pytest.raises(DependencyUnavailable):
+                ask(wanted)
 
     def test_out_of_range_is_data_below_and_above(self, world: World) -> None:
         topic = world.topic(2)
