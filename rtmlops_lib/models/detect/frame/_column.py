@@ -30,7 +30,10 @@ _SCALING = 500
 # Evidence given in earnest, not in retrospect, that suffices to measure against.
 _ENOUGH = 150
 _USUAL_SURPRISE = 0.5
+# Windows overlap: their surprise must not drown that of a sample. A sensor that got
+# stuck is beyond doubt after a few rows.
 _WINDOW_BEND = 6.0
+_CERTAIN = "stillness"
 
 
 def surprises(
@@ -85,8 +88,8 @@ def surprises(
             if kind not in POINTWISE:
                 longer = plain[number, max(FIRST, start - _HISTORY) : start]
                 rare = WEIGHTS[kind] * rare * _trust(longer)
-                # Windows overlap: their surprise must not drown that of a sample.
-                rare = _WINDOW_BEND * np.log1p(rare / _WINDOW_BEND)
+                if kind != _CERTAIN:
+                    rare = _WINDOW_BEND * np.log1p(rare / _WINDOW_BEND)
             else:
                 rare = WEIGHTS[kind] * rare
             result[number, start:stop] = rare

@@ -102,7 +102,8 @@ def evidence(
     }
     if patterns:
         width = int(np.clip(period or _WIDTH, *_WIDTHS))
-        smooth = median_of_last(np.clip(z, -_CLIP, _CLIP), 3)
+        # Without outliers of a row or two, which are seen without windows.
+        smooth = median_of_last(np.clip(z, -_CLIP, _CLIP), 5)
         found["pattern"], found["shape"] = window_distances(
             smooth, known, since if hindsight else known, width
         )

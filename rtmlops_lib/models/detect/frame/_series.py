@@ -25,7 +25,7 @@ _RELATION_WEIGHT = 2.0
 _LINGER, _FADE, _LINGER_CAP = 0.5, 0.1, 15.0
 # Rows until evidence counts in full: of a cycle that has not come round yet, every
 # turn is a surprise.
-_RIPE = 150
+_RIPE = 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ def detect_frame(
 
     Causal: a row's score uses no row of a later time. The sampling step, the length
     of a cycle, level and spread are learned from what lies before. Each series is on
-    its own; the first 32 rows of a series are scored 0.
+    its own; the first 32 rows of a series are scored 0, and up to the 300th evidence
+    counts in part: what is new cannot be told from what is odd.
 
     Parameters
     ----------
