@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,23 +38,25 @@ _TIMES = tuple(n for n, kind in _COLUMNS.items() if kind == "timestamptz")
 def upsert(session: Session, schema: str, events: Sequence[AnomalyEvent]) -> None:
     """Store episodes as they are now, in the open transaction.
 
-    Of one that is told of twice the last counts. They are locked in one order.
+    Of one that is told of twice the last counts. They are locked in one order. A
+    series has one episode at a time: an earlier one that still stands open is closed;
+    its detector's state was lost.
     """
     if not events:
         return
     rows = {tuple(row[name] for name in _KEY): row for row in map(_row, events)}
     ordered = [rows[key] for key in sorted(rows)]
-    names = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
+    table = sql.Identifier(schema, "anomaly_events")
+    values = {name: [row[name] for row in ordered] for name in _COLUMNS}
+    names = _names(_COLUMNS)
     session.execute(
         sql.SQL(
-            "INSERT INTO {}.anomaly_events ({names}) SELECT {names} FROM unnest({}) "
-            "AS e({names}) ON CONFLICT ({}) DO UPDATE SET {}, updated_at = now()"
+            "INSERT INTO {} ({names}) SELECT {names} FROM unnest({}) AS e({names}) "
+            "ON CONFLICT ({}) DO UPDATE SET {}, updated_at = now()"
         ).format(
-            sql.Identifier(schema),
-            sql.SQL(", ").join(
-                sql.SQL(f"%({name})s::{kind}[]") for name, kind in _COLUMNS.items()
-            ),
-            sql.SQL(", ").join(map(sql.Identifier, _KEY)),
+            table,
+            _arrays(_COLUMNS),
+            _names(_KEY),
             sql.SQL(", ").join(
                 sql.SQL("{c} = excluded.{c}").format(c=sql.Identifier(name))
                 for name in _COLUMNS
@@ -62,7 +64,26 @@ def upsert(session: Session, schema: str, events: Sequence[AnomalyEvent]) -> Non
             ),
             names=names,
         ),
-        {name: [row[name] for row in ordered] for name in _COLUMNS},
+        values,
+    )
+    session.execute(
+        sql.SQL(
+            "UPDATE {} AS e SET state = 'closed', updated_at = now() "
+            "FROM unnest({}) AS n({}) WHERE e.state = 'open' AND e.stream = n.stream "
+            "AND e.series_key = n.series_key AND e.detector = n.detector "
+            "AND e.started_at < n.started_at"
+        ).format(table, _arrays(_KEY), _names(_KEY)),
+        values,
+    )
+
+
+def _names(columns: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+def _arrays(columns: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(
+        sql.SQL(f"%({name})s::{_COLUMNS[name]}[]") for name in columns
     )
 
 

@@ -158,6 +158,31 @@ def test_an_episode_is_one_row_kept_up_to_date(world: World) -> None:
     assert rows[2][2:5] == (0.1 + 0.2, "open", "")
 
 
+def test_an_episode_whose_detector_forgot_it_is_closed_by_the_next(
+    world: World,
+) -> None:
+    position = moved(world.claim(0)[0], 10)
+    others = [
+        replace(TOLD, series={"server_id": "srv-002"}),
+        replace(TOLD, detector="another"),
+        replace(TOLD, started_at=START_US + 99),
+    ]
+    world.store.write(GROUP, [], [position], anomaly_events=[TOLD, *others])
+    later = replace(TOLD, started_at=START_US + 50)
+    world.store.write(GROUP, [], [moved(position, 20)], anomaly_events=[later])
+    rows = world.sql(
+        "SELECT series_key, detector, state FROM {s}.anomaly_events "
+        "ORDER BY started_at, series_key, detector"
+    )
+    assert rows == [
+        ("srv-001", "another", "open"),
+        ("srv-001", "default", "closed"),
+        ("srv-002", "default", "open"),
+        ("srv-001", "default", "open"),
+        ("srv-001", "default", "open"),
+    ]
+
+
 def test_series_of_any_length_have_a_key(world: World) -> None:
     position = moved(world.claim(0)[0], 10)
     long = [
