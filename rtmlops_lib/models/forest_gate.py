@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -44,15 +45,17 @@ def judge_forest(
     not much worse than the champion does, and that it is fast.
     """
     gate = settings.gate
-    alarms = added_alarms(dataset, candidate) / max(dataset.series_days, 1e-9)
+    added, days = added_alarms(dataset, candidate), dataset.series_days
+    luck = at_least(added, gate.max_added_alarms * days)
     found = ranking(candidate, dataset.holdout, gate.moved_by, settings.seed)
     micros = _micros_per_row(candidate, dataset.holdout, gate.speed_rows)
     checks = [
         Check(
             "no alarm fatigue",
-            alarms <= gate.max_added_alarms,
-            f"{alarms:.3f} alarms a series and day are added, at most "
-            f"{gate.max_added_alarms:g} may be",
+            luck >= 1 - gate.confidence,
+            f"{added} alarms are added in {days:.3g} series-days, at most "
+            f"{gate.max_added_alarms:g} a series and day may be (probability of so "
+            f"many at that rate: {luck:.2g})",
         ),
         Check(
             "sees what was moved",
@@ -80,7 +83,7 @@ def judge_forest(
         )
     )
     metrics = {
-        "added_alarms_per_series_day": alarms,
+        "added_alarms_per_series_day": added / max(days, 1e-9),
         "ranking_of_moved_rows": found,
         "micros_per_row": micros,
     }
@@ -96,6 +99,27 @@ def added_alarms(dataset: ForestDataset, forest: AnomalyForest) -> int:
     for episode in dataset.alarms:
         known[episode.series].append(episode)
     return sum(not _touches(e, known[e.series]) for e in found.episodes)
+
+
+def at_least(count: int, mean: float) -> float:
+    """Return the probability of so many or more events where so many are expected.
+
+    A handful of held-out days cannot prove a rate; it can only be at odds with one.
+
+    References
+    ----------
+    S. D. Poisson, "Recherches sur la probabilité des jugements", 1837.
+
+    Examples
+    --------
+    >>> [round(at_least(count, 0.2), 3) for count in (0, 1, 2)]
+    [1.0, 0.181, 0.018]
+    """
+    mean = max(mean, 1e-12)
+    fewer = (
+        math.exp(k * math.log(mean) - math.lgamma(k + 1) - mean) for k in range(count)
+    )
+    return max(0.0, 1.0 - sum(fewer))
 
 
 def _touches(episode: Episode, others: Sequence[Episode]) -> bool:

@@ -19,6 +19,8 @@ class ForestGateSettings(_Frozen):
     max_added_alarms : float
         Alarms a series and day that it may add, on held-out rows that no detector
         flagged, to those that come without it.
+    confidence : float
+        With which that rate must be exceeded for a refusal.
     min_ranking : float
         How often at least it must find a held-out row with one metric moved odder
         than one as it was (area under the ROC curve).
@@ -30,8 +32,9 @@ class ForestGateSettings(_Frozen):
         Speed ceiling, at ``speed_rows`` rows.
     """
 
-    max_added_alarms: float = Field(default=0.1, ge=0)
-    min_ranking: float = Field(default=0.85, ge=0.5, le=1)
+    max_added_alarms: float = Field(default=0.1, gt=0)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    min_ranking: float = Field(default=0.8, ge=0.5, le=1)
     moved_by: float = Field(default=6.0, gt=0)
     margin: float = Field(default=0.02, ge=0)
     max_micros_per_row: float = Field(default=10.0, gt=0)

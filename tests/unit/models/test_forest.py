@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import poisson
 
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.models.detect import AnomalyForest, Detector, batches_of_frame
 from rtmlops_lib.models.errors import ModelRefused
 from rtmlops_lib.models.forest_dataset import ForestDataset
 from rtmlops_lib.models.forest_files import load_forest, save_forest
-from rtmlops_lib.models.forest_gate import judge_forest, ranking
+from rtmlops_lib.models.forest_gate import at_least, judge_forest, ranking
 from rtmlops_lib.streams import builtin_specs
 from tests.support.power_rows import simulated_frame
 from tests.support.witnesses import (
@@ -150,6 +151,14 @@ def test_a_blind_forest_is_refused(dataset):
 def test_a_nervous_forest_is_refused(dataset):
     report, passed = verdict(dataset, Nervous(forest_model().estimator, ()))
     assert not passed["no alarm fatigue"], report.checks
+
+
+@pytest.mark.parametrize(
+    ("count", "mean"), [(0, 0.0), (1, 0.0), (3, 2.5), (40, 12.0), (900, 1_000.0)]
+)
+def test_the_chance_of_so_many_alarms_is_that_of_poisson(count, mean):
+    expected = poisson.sf(count - 1, mean)
+    assert at_least(count, mean) == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_forest_blinder_than_the_champion_is_refused(dataset):
