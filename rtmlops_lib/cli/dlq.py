@@ -45,6 +45,14 @@ ContainsOption = Annotated[
 AllOption = Annotated[
     bool, typer.Option("--all", help="Also letters that were replayed already.")
 ]
+LettersOfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="Letters of a group whose rows the store refused (predictor, detector). "
+        "Default: the events that storage refused.",
+    ),
+]
 
 
 @app.command(name="list")
@@ -56,6 +64,7 @@ def list_(
         int, typer.Option("--limit", "-n", min=1, help="Letters to show at most.")
     ] = 50,
     everything: AllOption = False,
+    group: LettersOfOption = None,
     topic_prefix: TopicPrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,7 +73,7 @@ def list_(
 
     settings = load_settings(topic_prefix=topic_prefix)
     wanted = LetterFilter(reasons=reason or (), contains=contains)
-    letters = _letters(settings, stream, wanted, everything=everything)
+    letters = _letters(settings, stream, group, wanted, everything=everything)
     if as_json:
         print_json([_plain(letter) for letter in islice(letters, limit)])
         return
@@ -84,6 +93,7 @@ def list_(
 def show(
     key: Annotated[str, typer.Argument(help="The letter's key, from 'dlq list'.")],
     stream: StreamOption = "datacenter",
+    group: LettersOfOption = None,
     topic_prefix: TopicPrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -91,7 +101,8 @@ def show(
     from rtmlops_lib.services.replay import LetterFilter
 
     settings = load_settings(topic_prefix=topic_prefix)
-    found = _letters(settings, stream, LetterFilter(keys=(key,)), everything=True)
+    wanted = LetterFilter(keys=(key,))
+    found = _letters(settings, stream, group, wanted, everything=True)
     if not found:
         raise UsageError(
             f"no dead letter of {stream!r} has the key {key!r}",
@@ -121,6 +132,7 @@ def replay(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")
     ] = False,
+    group: LettersOfOption = None,
     topic_prefix: TopicPrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -139,7 +151,7 @@ def replay(
             "nothing was filtered for",
             remedy="give --reason, --key, --contains or --from-file, or --all for all",
         )
-    letters = _letters(settings, stream, wanted, everything=everything)
+    letters = _letters(settings, stream, group, wanted, everything=everything)
     if dry_run:
         print_json({"would_send": [letter.letter_key for letter in letters]})
         return
@@ -157,26 +169,32 @@ def replay(
 
 
 def _letters(
-    settings: Settings, stream: str, wanted: LetterFilter, *, everything: bool
+    settings: Settings,
+    stream: str,
+    group: str | None,
+    wanted: LetterFilter,
+    *,
+    everything: bool,
 ) -> list[DeadLetter]:
     from rtmlops_lib.store.factory import open_store
-    from rtmlops_lib.transport.admin import DLQ_SUFFIX
+    from rtmlops_lib.transport.dead_letters import dlq_topic
     from rtmlops_lib.transport.dlq_reader import read_dead_letters
     from rtmlops_lib.transport.factory import open_admin
 
     spec = chosen_spec(stream, settings)
+    letters_topic = dlq_topic(spec.topic, group)
     with open_admin(settings) as admin:
-        there = admin.topic_ids([spec.topic, spec.topic + DLQ_SUFFIX])
+        there = admin.topic_ids([spec.topic, letters_topic])
     if not there:
         raise UsageError(
             f"there is no topic {spec.topic!r}",
             remedy="'rtmlops topics list' shows all; is --topic-prefix right?",
         )
-    if spec.topic + DLQ_SUFFIX not in there:
+    if letters_topic not in there:
         return []  # it is made for the first letter
     found = [
         letter
-        for letter in read_dead_letters(settings, spec.topic + DLQ_SUFFIX)
+        for letter in read_dead_letters(settings, letters_topic)
         if wanted.matches(letter)
     ]
     if everything or not found:

@@ -16,6 +16,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterSink",
     "build_dead_letter",
+    "dlq_topic",
     "letter_key",
     "parse_dead_letter",
     "parse_dead_letters",
@@ -70,6 +71,17 @@ class DeadLetter:
     sha256: str = ""
     truncated: bool = False
     dlq_offset: int = field(default=-1, compare=False)
+
+
+def dlq_topic(source: str, group: str | None = None) -> str:
+    """Return where the letters of a topic go, or those of a group that reads it.
+
+    Examples
+    --------
+    >>> dlq_topic("datacenter-metrics"), dlq_topic("datacenter-metrics", "detector")
+    ('datacenter-metrics.dlq', 'datacenter-metrics.detector.dlq')
+    """
+    return f"{source}.{group}{DLQ_SUFFIX}" if group else f"{source}{DLQ_SUFFIX}"
 
 
 def letter_key(cluster_id: str, topic_id: str, partition: int, offset: int) -> str:
@@ -204,8 +216,7 @@ class DeadLetterSink:
 
     def topic_for(self, source: str) -> str:
         """Return the dead-letter topic of a source topic."""
-        middle = f".{self.group}" if self.group else ""
-        return f"{source}{middle}{DLQ_SUFFIX}"
+        return dlq_topic(source, self.group)
 
     def send(
         self,

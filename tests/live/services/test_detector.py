@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.request
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.detector_lab import DetectorLab, simulated, spoiled
 from tests.support.foreign import event
-from tests.support.service import get_json
+from tests.support.service import command, environment, get_json
 from tests.support.stacks import free_ports
 from tests.support.waiting import wait_until
 
@@ -159,3 +160,13 @@ def test_rows_that_the_store_refuses_become_letters_of_the_group(
     assert {(x.partition, x.offset) for x in letters} == refused
     assert {x.reason for x in letters} == {"refused_by_store"}
     assert lab.dead_letters() == []
+    shown = subprocess.run(
+        command("dlq", "list", "--group", "default", "--json"),
+        env=environment(lab.settings),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    listed = json.loads(shown.stdout)
+    assert {(x["partition"], x["offset"]) for x in listed} == refused
