@@ -14,6 +14,7 @@ from rich.markup import escape
 from rtmlops_lib.cli.lazy import subcommands
 from rtmlops_lib.cli.options import (
     JsonOption,
+    SchemaOption,
     StreamOption,
     TopicPrefixOption,
     chosen_spec,
@@ -21,6 +22,7 @@ from rtmlops_lib.cli.options import (
 )
 from rtmlops_lib.cli.printing import new_table, output, print_json
 from rtmlops_lib.errors import UsageError
+from rtmlops_lib.streams.reasons import Reason
 
 if TYPE_CHECKING:
     from rtmlops_lib.services.replay import LetterFilter
@@ -32,8 +34,12 @@ __all__ = ["app"]
 app = subcommands("Look at dead letters, and send them again.")
 
 ReasonOption = Annotated[
-    list[str] | None,
-    typer.Option("--reason", help="Only letters with this reason; may be repeated."),
+    list[Reason] | None,
+    typer.Option(
+        "--reason",
+        metavar="REASON",
+        help="Only letters with this reason; may be repeated.",
+    ),
 ]
 KeyOption = Annotated[
     list[str] | None,
@@ -66,12 +72,13 @@ def list_(
     everything: AllOption = False,
     group: LettersOfOption = None,
     topic_prefix: TopicPrefixOption = None,
+    schema: SchemaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the dead letters of a stream, each once, with counts by reason."""
     from rtmlops_lib.services.replay import LetterFilter
 
-    settings = load_settings(topic_prefix=topic_prefix)
+    settings = load_settings(topic_prefix=topic_prefix, database_schema=schema)
     wanted = LetterFilter(reasons=reason or (), contains=contains)
     letters = _letters(settings, stream, group, wanted, everything=everything)
     if as_json:
@@ -95,12 +102,13 @@ def show(
     stream: StreamOption = "datacenter",
     group: LettersOfOption = None,
     topic_prefix: TopicPrefixOption = None,
+    schema: SchemaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show one dead letter whole."""
     from rtmlops_lib.services.replay import LetterFilter
 
-    settings = load_settings(topic_prefix=topic_prefix)
+    settings = load_settings(topic_prefix=topic_prefix, database_schema=schema)
     wanted = LetterFilter(keys=(key,))
     found = _letters(settings, stream, group, wanted, everything=True)
     if not found:
@@ -124,8 +132,8 @@ def replay(
     from_file: Annotated[
         Path | None,
         typer.Option(
-            help="Send the repaired values in this file: the output of "
-            "'dlq list --json', edited.",
+            help="Send the letters whose values were edited in this file, the output "
+            "of 'dlq list --json'.",
         ),
     ] = None,
     everything: AllOption = False,
@@ -134,17 +142,18 @@ def replay(
     ] = False,
     group: LettersOfOption = None,
     topic_prefix: TopicPrefixOption = None,
+    schema: SchemaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send dead letters to the topic they came from, at most three times each."""
-    from rtmlops_lib.services.replay import LetterFilter, read_repairs
+    from rtmlops_lib.services.replay import LetterFilter, edited, read_repairs
     from rtmlops_lib.services.replay import replay as replay_letters
     from rtmlops_lib.store.factory import open_store
     from rtmlops_lib.transport.factory import open_producer
 
-    settings = load_settings(topic_prefix=topic_prefix)
-    repairs = read_repairs(from_file) if from_file else None
-    keys = [*(key or ()), *(repairs or ())]
+    settings = load_settings(topic_prefix=topic_prefix, database_schema=schema)
+    values = read_repairs(from_file) if from_file else {}
+    keys = [*(key or ()), *values]
     wanted = LetterFilter(reasons=reason or (), keys=keys, contains=contains)
     if wanted.empty and not everything:
         raise UsageError(
@@ -152,6 +161,12 @@ def replay(
             remedy="give --reason, --key, --contains or --from-file, or --all for all",
         )
     letters = _letters(settings, stream, group, wanted, everything=everything)
+    repairs = edited(letters, values)
+    if from_file:
+        same = len(letters) - len(repairs)
+        letters = [letter for letter in letters if letter.letter_key in repairs]
+        if same and not as_json and not dry_run:
+            typer.echo(f"{same} in {from_file} are as they were, and are not sent")
     if dry_run:
         print_json({"would_send": [letter.letter_key for letter in letters]})
         return
@@ -205,8 +220,7 @@ def _letters(
 
 
 def _plain(letter: DeadLetter) -> dict[str, Any]:
-    def text(value: bytes | None) -> str | None:
-        return None if value is None else value.decode("utf-8", "backslashreplace")
+    from rtmlops_lib.services.replay import shown
 
     return {
         "letter_key": letter.letter_key,
@@ -219,6 +233,6 @@ def _plain(letter: DeadLetter) -> dict[str, Any]:
         "replay_count": letter.replay_count,
         "size": letter.size,
         "truncated": letter.truncated,
-        "key": text(letter.key),
-        "value": text(letter.value),
+        "key": shown(letter.key),
+        "value": shown(letter.value),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,15 @@ from rtmlops_lib.store.postgres import PostgresStore
 from rtmlops_lib.transport import EventProducer
 from rtmlops_lib.transport.dead_letters import DeadLetter
 
-__all__ = ["MAX_REPLAYS", "LetterFilter", "Replayed", "read_repairs", "replay"]
+__all__ = [
+    "MAX_REPLAYS",
+    "LetterFilter",
+    "Replayed",
+    "edited",
+    "read_repairs",
+    "replay",
+    "shown",
+]
 
 # A letter that came back three times will come back a fourth.
 MAX_REPLAYS = 3
@@ -55,8 +63,19 @@ class Replayed:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def read_repairs(path: Path) -> dict[str, bytes]:
-    """Return repaired values by letter key.
+def shown(value: bytes | None) -> str | None:
+    r"""Return a key or value as ``rtmlops dlq`` prints it; other bytes as escapes.
+
+    Examples
+    --------
+    >>> shown(b"20 \xc2\xb0C, \xff")
+    '20 °C, \\xff'
+    """
+    return None if value is None else value.decode("utf-8", "backslashreplace")
+
+
+def read_repairs(path: Path) -> dict[str, bytes | None]:
+    """Return values by letter key, None for a tombstone.
 
     The file holds what ``rtmlops dlq list --json`` prints, or one such object a
     line, with ``value`` repaired (a string, or a JSON object).
@@ -87,15 +106,29 @@ def read_repairs(path: Path) -> dict[str, bytes]:
     return dict(_repair(entry, path) for entry in entries)
 
 
-def _repair(entry: Any, path: Path) -> tuple[str, bytes]:
+def edited(
+    letters: Iterable[DeadLetter], values: Mapping[str, bytes | None]
+) -> dict[str, bytes | None]:
+    """Return the values that are not what ``shown`` gives of their letters."""
+    return {
+        letter.letter_key: values[letter.letter_key]
+        for letter in letters
+        if letter.letter_key in values
+        and shown(values[letter.letter_key]) != shown(letter.value)
+    }
+
+
+def _repair(entry: Any, path: Path) -> tuple[str, bytes | None]:
     if not isinstance(entry, dict) or not {"letter_key", "value"} <= entry.keys():
         raise UsageError(
             f"an entry of {path} has no letter_key or no value: {str(entry)[:80]}",
             remedy="write what 'rtmlops dlq list --json' prints, values repaired",
         )
-    value = entry["value"]
-    text = value if isinstance(value, str) else json.dumps(value)
-    return str(entry["letter_key"]), text.encode()
+    value, key = entry["value"], str(entry["letter_key"])
+    if value is None:
+        return key, None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return key, text.encode()
 
 
 def replay(
@@ -103,7 +136,7 @@ def replay(
     store: PostgresStore,
     producer: EventProducer,
     *,
-    repairs: dict[str, bytes] | None = None,
+    repairs: Mapping[str, bytes | None] | None = None,
 ) -> Replayed:
     """Send letters to the topic they came from.
 
@@ -116,7 +149,7 @@ def replay(
     store : PostgresStore
         Holds the table of replays.
     producer : EventProducer
-    repairs : dict of str to bytes, optional
+    repairs : mapping of str to bytes or None, optional
         New values by letter key; letters without one are sent as they were.
     """
     chosen = list(letters)

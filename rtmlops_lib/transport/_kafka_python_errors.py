@@ -83,6 +83,11 @@ def translation(error: BaseException, settings: Settings) -> RtmlopsError:
             f"Kafka at {where} has no such topic ({text})",
             remedy="'rtmlops topics create' makes it, 'rtmlops topics list' shows all",
         )
+    if isinstance(error, errors.UnsupportedCodecError):
+        return ConfigurationFault(
+            f"kafka-python cannot read records of Kafka at {where} ({text})",
+            remedy="install that library, or use '--client confluent', which has all",
+        )
     if isinstance(error, errors.KafkaConfigurationError):
         return UsageError(f"kafka-python refuses its settings ({error})")
     return TransportUnavailable(

@@ -15,6 +15,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.base import MemberState
 from kafka.structs import OffsetAndMetadata
 
+from rtmlops_lib.errors import RtmlopsError
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.streams import RawRecords, TopicPartition
 from rtmlops_lib.transport._client_settings import (
@@ -77,6 +78,7 @@ class KafkaPythonConsumer(KafkaMember):
         given = {key.lower().replace(".", "_") for key in extra}
         self._paces = not given & {"fetch_min_bytes", "fetch_max_wait_ms"}
         self._quiet = False
+        self._unreadable: RtmlopsError | None = None
         self._came_at = time.monotonic()
 
     def open(self) -> KafkaPythonConsumer:
@@ -147,6 +149,8 @@ class KafkaPythonConsumer(KafkaMember):
     def poll_batch(self, max_records: int, timeout_seconds: float) -> Polled:
         """Return membership changes and up to ``max_records`` records."""
         polled = Polled()
+        if self._unreadable is not None:
+            raise self._unreadable
         client = self._opened()
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -163,6 +167,10 @@ class KafkaPythonConsumer(KafkaMember):
                 self._hold(error.args[0], polled)
             except errors.LogTruncationError as error:
                 self._hold(error.divergent_offsets, polled)
+            except errors.UnsupportedCodecError as error:
+                # The client would look for the end of these records for ever.
+                self._unreadable = translation(error, self.settings)
+                raise self._unreadable from error
             except errors.RetriableError as error:
                 _LOG.debug("poll_failed", error=repr(error))
                 time.sleep(max(0.0, min(left, _SLICE_SECONDS)))

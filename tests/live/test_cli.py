@@ -54,10 +54,11 @@ class Commands:
         assert time.monotonic() - began < 20
         return done.stderr
 
-    def send(self, *values: bytes) -> None:
+    def send(self, *values: bytes | None) -> None:
         producer = open_producer(self.settings)
+        topic = self.prefix + "datacenter-metrics"
         for value in values:
-            producer.send(self.prefix + "datacenter-metrics", value, partition=0)
+            producer.send(topic, value, key=b"srv-01", partition=0)
         producer.flush()
         producer.close()
 
@@ -124,6 +125,26 @@ def test_a_dead_letter_is_listed_repaired_replayed_and_stored(
     assert rtmlops.json(*replay)["sent"] == [key]
     rtmlops.store()
     assert rtmlops.exported() == 2
+
+
+def test_letters_that_nobody_edited_are_not_sent_again(rtmlops: Commands) -> None:
+    broken = {**event(1, 1), "cpu_usage": "75.2"}
+    rtmlops.send(json.dumps(broken).encode(), b"\xff\xfe \xc2\xb0", None)
+    rtmlops.store()
+    letters = rtmlops.json("dlq", "list")
+    assert len(letters) == 3
+    for letter in letters:
+        if letter["reason"] == "wrong_type":
+            letter["value"] = letter["value"].replace('"75.2"', "75.2")
+            edited = letter["letter_key"]
+    (rtmlops.folder / "letters.json").write_text(json.dumps(letters))
+    replay = ("dlq", "replay", "--from-file", "letters.json")
+    assert "2 in letters.json are as they were" in rtmlops(*replay)
+    assert rtmlops.json("dlq", "list", "--all", "--reason", "wrong_type")
+    left = {letter["letter_key"] for letter in rtmlops.json("dlq", "list")}
+    assert left == {x["letter_key"] for x in letters} - {edited}
+    rtmlops.store()
+    assert rtmlops.exported() == 1
 
 
 def test_reading_again_from_the_beginning_doubles_nothing(rtmlops: Commands) -> None:

@@ -13,16 +13,11 @@ from rtmlops_lib.errors import ConfigurationFault, SpecError
 from rtmlops_lib.store.postgres import ddl, timescale
 from rtmlops_lib.store.postgres.capabilities import capabilities
 from rtmlops_lib.store.postgres.session import Session
+from rtmlops_lib.store.postgres.table import COLUMNS
 from rtmlops_lib.streams import StreamSpec
 
 __all__ = ["migrate", "numbered_migrations"]
 
-_COLUMNS = """
-    SELECT a.attname, format_type(a.atttypid, a.atttypmod)
-    FROM pg_catalog.pg_attribute AS a
-    WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
-    ORDER BY a.attnum
-"""
 _IDENTITY = """
     SELECT a.attname FROM pg_catalog.pg_index AS i
     JOIN pg_catalog.pg_attribute AS a
@@ -111,7 +106,7 @@ def _apply_numbered(
 def _derive(session: Session, schema: str, spec: StreamSpec) -> list[str]:
     relation = f'"{schema}"."{spec.table}"'
     functions = capabilities(session).timescale_schema
-    found = dict(session.rows(_COLUMNS, (relation,)))
+    found = dict(session.rows(COLUMNS, (relation,)))
     done = []
     if not found:
         for statement in ddl.create_table(spec, schema):
@@ -144,7 +139,7 @@ def _derive_rollups(
 ) -> list[str]:
     # In the order of the table's own columns, where new fields come last.
     relation = f'"{schema}"."{spec.table}"'
-    order = [row[0] for row in session.rows(_COLUMNS, (relation,))]
+    order = [row[0] for row in session.rows(COLUMNS, (relation,))]
     fields = [name for name in order if name in spec.numeric_fields]
     wanted = ddl.rollup_columns(spec, fields)
     by_hand = _columns(session, schema, f"{spec.table}_1m_data")
@@ -226,7 +221,7 @@ def _mark_all(session: Session, schema: str, spec: StreamSpec) -> None:
 
 
 def _columns(session: Session, schema: str, name: str) -> dict[str, str]:
-    return dict(session.rows(_COLUMNS, (f'"{schema}"."{name}"',)))
+    return dict(session.rows(COLUMNS, (f'"{schema}"."{name}"',)))
 
 
 def _check_series(spec: StreamSpec, shown: dict[str, str]) -> None:

@@ -104,7 +104,18 @@ class RowWriter:
         return self.encode(self.batch, self._recent, staged=mode is Mode.STAGED)
 
     def prepare(self, session: Session, mode: Mode) -> None:
-        """Do what must happen before the transaction."""
+        """Do what must happen before the transaction.
+
+        Raises
+        ------
+        ConfigurationFault
+            When a column is of another type than its field: COPY would take the one's
+            bytes for the other's.
+        """
+        checked = ("types", self.table.staged_name)
+        if checked not in session.memo:
+            self.table.check(session)
+            session.memo[checked] = True
         staged = mode is Mode.CAREFUL or self._parts(mode)[1] is not None
         key = ("staged", self.table.staged_name)
         if staged and key not in session.memo:

@@ -7,10 +7,19 @@ from collections.abc import Sequence
 
 from psycopg2 import sql
 
-from rtmlops_lib.store.postgres.session import Query
+from rtmlops_lib.errors import ConfigurationFault
+from rtmlops_lib.store.postgres.session import Query, Session
 from rtmlops_lib.streams import FieldType, StreamSpec
 
-__all__ = ["COLUMN_TYPES", "EXTRA_COLUMNS", "TableSql", "column_types"]
+__all__ = ["COLUMNS", "COLUMN_TYPES", "EXTRA_COLUMNS", "TableSql", "column_types"]
+
+# Names and types of a relation's columns, in their order.
+COLUMNS = """
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod)
+    FROM pg_catalog.pg_attribute AS a
+    WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attnum
+"""
 
 COLUMN_TYPES: dict[FieldType, str] = {
     FieldType.NUMBER: "double precision",
@@ -60,6 +69,19 @@ class TableSql:
         self.staged_name = f"staged_{digest[:16]}"
         self.staged = sql.Identifier("pg_temp", self.staged_name)
         self._identity = [*spec.identity_fields, spec.time.field]
+
+    def check(self, session: Session) -> None:
+        """Compare the columns that are there with the spec's fields."""
+        schema, table = self.name.strings
+        found = dict(session.rows(COLUMNS, (f'"{schema}"."{table}"',)))
+        for name, kind in self._types.items():
+            if found.get(name, kind) != kind:
+                raise ConfigurationFault(
+                    f"stream {self.spec.name!r}: field {name!r} needs {kind}, but "
+                    f"column {self.spec.table}.{name} is {found[name]}",
+                    remedy="keep the field's type, or give the new one another name "
+                    "and run 'rtmlops db migrate'",
+                )
 
     def create_staged(self) -> Query:
         """Make the temporary table that rows pass when repeats are about."""

@@ -115,6 +115,23 @@ def test_a_lost_state_is_learned_from_history(lab: DetectorLab) -> None:
     lab.assert_same_as_undisturbed()
 
 
+def test_a_group_that_begins_at_the_end_knows_what_was_before(
+    lab: DetectorLab,
+) -> None:
+    records = simulated("datacenter", hours=1)
+    lab.produce(records[:3000])
+    with lab.run("--from", "latest", "--until-idle", "1") as running:
+        assert running.wait(90) == 0, running.output()
+    assert running.output().count("learning_again") == lab.spec.partitions
+    assert lab.scores() == {} == lab.episodes()
+    lab.produce(records[3000:])
+    lab.until_idle()
+    # Scored as if it had read everything from the beginning.
+    lab.until_idle("undisturbed")
+    mine, whole = lab.scores(), lab.scores("undisturbed")
+    assert len(mine) == len(records) - 3000 and mine <= whole
+
+
 def test_two_detectors_do_not_touch_what_the_other_says(lab: DetectorLab) -> None:
     lab.produce(simulated("datacenter", hours=0.5))
     lab.until_idle("first")

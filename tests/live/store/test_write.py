@@ -211,6 +211,28 @@ def test_a_missing_table_is_a_configuration_fault_until_mended(world: World) -> 
     assert world.store.write(GROUP, [events(range(5))], [position]).rows
 
 
+@pytest.mark.parametrize("staged", [False, True])
+def test_a_field_that_changed_its_type_is_refused_by_name(
+    world: World, staged: bool
+) -> None:
+    # COPY would take the bytes of a float for an integer and store what they spell.
+    fields = {name: field.model_dump() for name, field in world.spec.fields.items()}
+    fields["disk_io_mbps"]["type"] = "integer"
+    spec = world.spec.evolve(fields=fields)
+    position = world.claim(0)[0]
+    batch = events(range(20), spec=spec)
+    batch.columns["disk_io_mbps"] = np.ones(20, np.int64)
+    if staged:  # the second half repeats the first
+        batch = batch.take(np.arange(20) % 10)
+    with pytest.raises(ConfigurationFault, match=r"metrics\.disk_io_mbps is double"):
+        world.store.write(GROUP, [batch], [moved(position, 20)])
+    assert world.count() == 0
+    assert not world.store.write(
+        GROUP, [events(range(20))], [moved(position, 20)]
+    ).fenced
+    assert world.count() == 20
+
+
 def test_claiming_again_raises_the_epoch_and_keeps_the_offset(world: World) -> None:
     first = moved(world.claim(0)[0], 9)
     world.store.write(GROUP, [], [first])

@@ -121,6 +121,7 @@ def test_every_command_has_help_in_which_every_option_is_explained(
         ),
         (["stream", "show", "missing.yaml"], "cannot read missing.yaml"),
         (["dlq", "replay"], "nothing was filtered for"),
+        (["dlq", "list", "--reason", "nonsense"], "nonsense"),
         (["dlq", "replay", "--from-file", "none.json"], "cannot read none.json"),
         (["dlq", "list", "-n", "0"], "--limit"),
         (["dlq", "show"], "Missing argument"),
