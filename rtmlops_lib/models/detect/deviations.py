@@ -44,8 +44,8 @@ class Deviations:
     def inputs(self, metrics: int) -> NDArray[np.float32]:
         """Return what a forest sees of the first so many metrics, shape (n, metrics).
 
-        The deviations at the middle horizon: from the last hour rather than from the
-        last sample, or the last day.
+        The deviations at the middle horizon: long enough that an anomaly does not at
+        once become the usual, short enough to follow the day.
         """
         z = self.z[len(self.z) // 2, :metrics]
         bounded = np.clip(z, -_LARGEST_INPUT, _LARGEST_INPUT)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtmlops_lib.errors import UsageError
+from rtmlops_lib.models import PowerSettings
 from rtmlops_lib.models.detect import Detector, WitnessModels, replay
+from rtmlops_lib.models.forest_settings import ForestSettings
+from rtmlops_lib.models.trial import train_witnesses
+from rtmlops_lib.simulator import DatacenterSimulator, SimulatorSettings
 from rtmlops_lib.streams import ColumnBatch, FieldSpec, FieldType, builtin_specs
-from tests.support.power_rows import simulated_batch
+from tests.support.power_rows import START, simulated_batch
 from tests.support.witnesses import (
     SPEC,
     all_models,
@@ -248,3 +254,21 @@ def test_what_a_forest_sees_does_not_depend_on_who_else_is_heard():
     quiet = replay(Detector(SPEC), cut(history()), keep_inputs=True)
     heard = replay(Detector(SPEC), cut(history()), all_models(), keep_inputs=True)
     np.testing.assert_array_equal(quiet.inputs, heard.inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_all_witnesses_keep_up_with_the_stream():
+    settings = SimulatorSettings.of_profile("production", servers=17, seed=2)
+    chunk = DatacenterSimulator(settings).span(START, START + timedelta(hours=8))
+    models = train_witnesses(
+        chunk, power=PowerSettings(min_hours=1), forest=ForestSettings(min_hours=1)
+    )["datacenter"]
+    # A third of 50 servers, as a partition has them; a third of 5,000 rows.
+    parts = cut(chunk.datacenter, 1_667)
+    detector, best = Detector(SPEC), np.inf
+    for batch in parts:
+        began = time.thread_time()
+        detector.update(batch, models)
+        best = min(best, (time.thread_time() - began) / len(batch))
+    assert 1 / best >= 35_000
