@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from typing import Literal, TextIO, cast
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -36,7 +37,9 @@ def configure_logging(
         structlog.processors.StackInfoRenderer(),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer()
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        )
         if console
         else structlog.processors.JSONRenderer()
     )
@@ -51,16 +54,20 @@ def configure_logging(
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
         cache_logger_on_first_use=False,
     )
-    # Client libraries log through the standard library: warnings only, one line.
+    # Client libraries log through the standard library: warnings only, in our form.
     # The handler holds them back, not their loggers, whose filters read them all.
     lowest = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(
         level=max(logging.WARNING, lowest),
         stream=_StandardError(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
         force=True,
     )
+    form = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, _name_of_logger],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+    )
     for handler in logging.getLogger().handlers:
+        handler.setFormatter(form)
         handler.setLevel(logging.NOTSET if clients else logging.CRITICAL + 1)
         handler.addFilter(_worth_a_line)
 
@@ -77,6 +84,14 @@ class _StandardError:
 
     def flush(self) -> None:
         sys.stderr.flush()
+
+
+def _name_of_logger(
+    _: Any, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Name a library's logger as ours are named."""
+    event["component"] = event["_record"].name
+    return event
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:

@@ -31,7 +31,17 @@ def test_a_stream_that_was_closed_since_ends_nobody(monkeypatch) -> None:
     logging.getLogger("client").warning("slow")
     lines = present.getvalue().splitlines()
     assert json.loads(lines[0])["partition"] == 3
-    assert lines[1].endswith("WARNING client slow")
+    theirs = json.loads(lines[1])
+    assert theirs.pop("timestamp")
+    assert theirs == {"event": "slow", "level": "warning", "component": "client"}
+
+
+def test_a_file_gets_no_escape_codes(capsys) -> None:
+    configure_logging("INFO", "console")
+    get_logger("here").info("started")
+    logging.getLogger("client").error("gone")
+    err = capsys.readouterr().err
+    assert "started" in err and "gone" in err and "\x1b" not in err
 
 
 def test_what_is_below_the_level_is_not_written(capsys) -> None:
