@@ -34,7 +34,7 @@ PARAMETERS = {
         "load_seconds": 18,
         "n_kills": 2,
     },
-    "05_train_the_power_model": {"n_servers": 14, "days": 4, "seed": 43},
+    "05_train_the_power_model": {"n_servers": 12, "days": 4, "seed": 43},
     "06_serve_in_the_stream": {"n_servers": 16, "rate": 300, "shadow_seconds": 5},
     "07_detect_anomalies": {"n_servers": 10, "days": 3, "storm_hours": 5},
 }
