@@ -61,6 +61,8 @@ def read_table(
         raise UsageError(
             "there are no rows to score", remedy="give a file with at least one row"
         )
+    if isinstance(value_columns, str):
+        value_columns = [value_columns]
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise UsageError(
@@ -105,7 +107,10 @@ def _time_like(frame: pd.DataFrame) -> Any:
 
 def _times(column: pd.Series, name: Any) -> NDArray[np.float64]:
     """Return sortable times: seconds where there is a clock, else the numbers."""
-    if pd.api.types.is_numeric_dtype(column.dtype):
+    if pd.api.types.is_timedelta64_dtype(column.dtype):
+        times = column.dt.total_seconds().to_numpy(np.float64)
+        bad = ~np.isfinite(times)
+    elif pd.api.types.is_numeric_dtype(column.dtype):
         times = column.to_numpy(np.float64, na_value=np.nan)
         bad = ~np.isfinite(times)
         times = times / _unit_of(times[~bad])
