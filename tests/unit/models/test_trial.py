@@ -10,7 +10,7 @@ from rtmlops_lib.simulator import SimulatorSettings
 from rtmlops_lib.simulator.anomaly import ANOMALIES, Shape
 
 # A share of the production fleet's, but more often in trouble: as many events.
-SMALL = {"servers": 10, "anomaly_prob": 0.03}
+SMALL = {"servers": 10, "anomaly_prob": 0.02}
 
 
 @pytest.mark.slow
@@ -18,14 +18,14 @@ SMALL = {"servers": 10, "anomaly_prob": 0.03}
 @pytest.mark.parametrize("models", [False, True], ids=["statistical", "all"])
 def test_each_type_is_found_in_time_and_calm_stays_calm(models):
     settings = SimulatorSettings.of_profile("production", seed=901, **SMALL)
-    trial = run_trial(settings, days=2, history_days=1, models=models)
+    trial = run_trial(settings, days=3, history_days=1, models=models)
     found = trial.evaluation
     assert found.by_type.keys() == ANOMALIES.keys()
     for kind, result in found.by_type.items():
         assert result.recall >= 0.9, f"{kind}: {result.found} of {result.events}"
         if ANOMALIES[kind].shape is Shape.ABRUPT:
             assert result.median_delay <= 3, kind
-    # 20 server-days are few: 0.2 are 4 alarms.
+    # 30 server-days are few: 0.2 are 6 alarms.
     assert found.false_alarms_per_server_day <= 0.2
     heard = trial.streams["datacenter"].witnesses
     assert len(heard) == (3 if models else 1)
