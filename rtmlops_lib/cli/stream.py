@@ -56,7 +56,7 @@ def init(
     add: what lies outside the bounds becomes a dead letter.
     """
     from rtmlops_lib.streams import infer_spec
-    from rtmlops_lib.transport.reader import read_topic
+    from rtmlops_lib.transport.reader import read_newest
 
     if out is not None and out.exists() and not force:
         raise UsageError(
@@ -66,11 +66,11 @@ def init(
     stream = re.sub(r"[^a-z0-9]+", "_", topic.lower()).strip("_") if not name else name
     values = [
         value
-        for raw in read_topic(settings, topic, newest=count)
+        for raw in read_newest(settings, topic, count)
         for value in raw.values
         if value is not None
     ]
-    text = infer_spec(stream, topic, values[-count:]).to_yaml()
+    text = infer_spec(stream, topic, values).to_yaml()
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -129,7 +129,7 @@ def validate(
 ) -> None:
     """Decode the newest records of the topic; exit 1 where one is no event."""
     from rtmlops_lib.streams import JsonCodec
-    from rtmlops_lib.transport.reader import read_topic
+    from rtmlops_lib.transport.reader import read_newest
 
     settings = load_settings(topic_prefix=topic_prefix)
     spec = chosen_spec(stream, settings)
@@ -137,7 +137,7 @@ def validate(
     valid = 0
     reasons: dict[str, int] = {}
     first: dict[str, str] = {}
-    for raw in read_topic(settings, spec.topic, newest=count):
+    for raw in read_newest(settings, spec.topic, count):
         decoded = codec.decode(raw)
         valid += len(decoded.batch)
         for reject in decoded.rejects:
@@ -174,11 +174,12 @@ def tail(
     topic_prefix: TopicPrefixOption = None,
 ) -> None:
     """Print records as they lie in the topic: partition, offset, key, value."""
-    from rtmlops_lib.transport.reader import read_topic
+    from rtmlops_lib.transport.reader import follow_topic, read_newest
 
     settings = load_settings(topic_prefix=topic_prefix)
     spec = chosen_spec(stream, settings)
-    for raw in read_topic(settings, spec.topic, newest=count, follow=follow):
+    read = follow_topic if follow else read_newest
+    for raw in read(settings, spec.topic, count):
         for offset, key, value in zip(raw.offsets, raw.keys, raw.values, strict=True):
             typer.echo(f"{raw.partition}\t{offset}\t{_text(key)}\t{_text(value)}")
 

@@ -9,7 +9,7 @@ from rtmlops_lib.errors import DependencyUnavailable
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import JsonCodec, StreamSpec
-from rtmlops_lib.transport.reader import read_topic
+from rtmlops_lib.transport.reader import read_newest
 
 __all__ = ["newest_event", "warn_of_overlap"]
 
@@ -32,7 +32,7 @@ def newest_event(settings: Settings, specs: Iterable[StreamSpec]) -> datetime | 
             continue
         codec = JsonCodec(spec)
         try:
-            for raw in read_topic(settings, spec.topic, newest=_LOOKED_AT):
+            for raw in read_newest(settings, spec.topic, _LOOKED_AT):
                 times = codec.decode(raw).batch.time
                 if len(times):
                     last = _EPOCH + timedelta(microseconds=int(times.max()))

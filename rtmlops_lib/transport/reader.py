@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
+import numpy as np
 from kafka import KafkaConsumer
 from kafka import TopicPartition as ClientPartition
 
@@ -18,25 +20,13 @@ from rtmlops_lib.transport.admin import TopicAdmin
 from rtmlops_lib.transport.errors import TransportUnavailable
 from rtmlops_lib.transport.kafka_python import columns
 
-__all__ = ["read_topic"]
+__all__ = ["follow_topic", "read_newest", "read_topic"]
 
 _STALLED_SECONDS = 15.0
 
 
-def read_topic(
-    settings: Settings, topic: str, *, newest: int | None = None, follow: bool = False
-) -> Iterator[RawRecords]:
-    """Yield what a topic holds now, without joining a group.
-
-    Parameters
-    ----------
-    settings : Settings
-    topic : str
-    newest : int, optional
-        Only about so many of the newest records, spread over the partitions; all by
-        default.
-    follow : bool
-        Go on with what comes, until the caller stops.
+def read_topic(settings: Settings, topic: str) -> Iterator[RawRecords]:
+    """Yield all that a topic holds now, without joining a group.
 
     Raises
     ------
@@ -45,6 +35,33 @@ def read_topic(
     TransportUnavailable
         When no broker answers.
     """
+    starts, ends = _bounds(settings, topic)
+    yield from _between(settings, starts, ends)
+
+
+def read_newest(settings: Settings, topic: str, count: int) -> list[RawRecords]:
+    """Return the newest records of a topic by their timestamps, ``count`` in all.
+
+    Fewer where the topic has no more. Raises as ``read_topic``.
+    """
+    starts, ends = _bounds(settings, topic)
+    return _newest(settings, starts, ends, count)
+
+
+def follow_topic(settings: Settings, topic: str, count: int) -> Iterator[RawRecords]:
+    """Yield the ``count`` newest records and then what comes, until the caller stops.
+
+    Raises as ``read_topic``.
+    """
+    starts, ends = _bounds(settings, topic)
+    yield from _newest(settings, starts, ends, count)
+    with closing(_reader(settings, ends)) as client:
+        yield from _forever(client, settings)
+
+
+def _bounds(
+    settings: Settings, topic: str
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
     with TopicAdmin(settings) as admin:
         ends = admin.end_offsets([topic])
         if not ends:
@@ -52,13 +69,61 @@ def read_topic(
                 f"there is no topic {topic!r}",
                 remedy="'rtmlops topics list' shows all",
             )
-        starts = admin.offsets(ends, "earliest")
-    if newest is not None:
-        share = -(-newest // len(ends))
-        starts = {p: max(starts[p], ends[p] - share) for p in ends}
-    open_ends = {p: end for p, end in ends.items() if follow or starts[p] < end}
-    if not open_ends:
-        return
+        return admin.offsets(ends, "earliest"), ends
+
+
+def _newest(
+    settings: Settings,
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+    count: int,
+) -> list[RawRecords]:
+    if not count:
+        return []
+    back = count
+    while True:
+        since = {p: max(start, ends[p] - back) for p, start in starts.items()}
+        found = list(_between(settings, since, ends))
+        if sum(map(len, found)) >= count or since == starts:
+            break
+        back *= 4  # offsets may be those of aborted records, or compacted away
+    moments = np.concatenate([[], *(records.timestamps for records in found)])
+    newest = np.zeros(len(moments), bool)
+    newest[np.argsort(moments, kind="stable")[-count:]] = True
+    cuts = np.cumsum([len(records) for records in found])[:-1]
+    kept = zip(found, np.split(newest, cuts), strict=True)
+    return [
+        records.part(slice(len(records) - int(wanted.sum()), None))
+        for records, wanted in kept
+        if wanted.any()
+    ]
+
+
+def _between(
+    settings: Settings,
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> Iterator[RawRecords]:
+    open_ends = {p: end for p, end in ends.items() if starts[p] < end}
+    if open_ends:
+        begins = {p: starts[p] for p in open_ends}
+        with closing(_reader(settings, begins)) as client:
+            yield from _until(client, open_ends, settings)
+
+
+class _Reader:
+    """A client that is told where to read; ``close`` gives up after 2 s."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.poll = client.poll
+        self.position = client.position
+
+    def close(self) -> None:
+        self.client.close(autocommit=False, timeout_ms=2_000)
+
+
+def _reader(settings: Settings, starts: Mapping[TopicPartition, int]) -> _Reader:
     config = {
         "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
         "client_id": f"{CLIENT_ID}-reader",
@@ -71,18 +136,13 @@ def read_topic(
         **kafka_python_security(settings.kafka_security),
     }
     client = construct(KafkaConsumer, config, settings)
-    try:
-        client.assign([ClientPartition(*p) for p in open_ends])
-        for partition in open_ends:
-            client.seek(ClientPartition(*partition), starts[partition])
-        if follow:
-            yield from _forever(client, settings)
-        yield from _until(client, open_ends, settings)
-    finally:
-        client.close(autocommit=False, timeout_ms=2_000)
+    client.assign([ClientPartition(*p) for p in starts])
+    for partition, offset in starts.items():
+        client.seek(ClientPartition(*partition), offset)
+    return _Reader(client)
 
 
-def _forever(client: Any, settings: Settings) -> Iterator[RawRecords]:
+def _forever(client: _Reader, settings: Settings) -> Iterator[RawRecords]:
     while True:
         with translated(settings):
             fetched = client.poll(timeout_ms=200, max_records=1_000)
@@ -91,7 +151,7 @@ def _forever(client: Any, settings: Settings) -> Iterator[RawRecords]:
 
 
 def _until(
-    client: Any, ends: dict[TopicPartition, int], settings: Settings
+    client: _Reader, ends: dict[TopicPartition, int], settings: Settings
 ) -> Iterator[RawRecords]:
     progress, moved_at = 0, time.monotonic()
     while True:

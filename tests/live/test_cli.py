@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import confluent_kafka
 import pandas as pd
 import pytest
 
@@ -161,6 +162,26 @@ def test_reading_again_from_the_beginning_doubles_nothing(rtmlops: Commands) -> 
     assert rtmlops.exported("out.csv") == rtmlops.exported("out.parquet") == 500
     assert len(pd.read_csv(rtmlops.folder / "out.csv")) == 500
     assert len(pd.read_parquet(rtmlops.folder / "out.parquet")) == 500
+
+
+def test_tail_shows_as_many_as_asked_past_what_was_aborted(
+    rtmlops: Commands, kafka_bootstrap: str
+) -> None:
+    topic = rtmlops.prefix + "datacenter-metrics"
+    rtmlops.send(*(json.dumps(event(1, step)).encode() for step in range(20)))
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": kafka_bootstrap, "transactional.id": topic}
+    )
+    producer.init_transactions(15)
+    producer.begin_transaction()
+    for _ in range(50):
+        producer.produce(topic, value=b"aborted", partition=0)
+    producer.flush(15)
+    producer.abort_transaction(15)
+    for count in (1, 7, 20, 500):
+        lines = rtmlops("stream", "tail", "datacenter", "-n", str(count)).splitlines()
+        steps = [json.loads(line.split("\t")[3]) for line in lines]
+        assert steps == [event(1, step) for step in range(max(0, 20 - count), 20)]
 
 
 def test_tail_validate_init_and_topics_see_what_was_sent(rtmlops: Commands) -> None:
