@@ -35,7 +35,7 @@ ModelStreamOption = Annotated[
 WhichOption = Annotated[
     str,
     typer.Option(
-        "--model", help="power: what predicts the target; detector: its forest."
+        "--model", help="power: what predicts the target; anomaly: the forest."
     ),
 ]
 VersionArgument = Annotated[int, typer.Argument(min=1, help="Version number.")]
@@ -200,8 +200,8 @@ def _context(
     from rtmlops_lib.models.require import require_models_extra
 
     require_models_extra()
-    if model not in ("power", "detector"):
-        raise UsageError(f"--model knows no {model!r}", remedy="give power or detector")
+    if model not in ("power", "anomaly"):
+        raise UsageError(f"--model knows no {model!r}", remedy="give power or anomaly")
     settings = load_settings(topic_prefix=topic_prefix, database_schema=database_schema)
     spec = chosen_spec(stream, settings)
     name = (model_name if model == "power" else detector_name)(settings, spec)

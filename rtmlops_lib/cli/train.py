@@ -122,7 +122,7 @@ def power(
 
 
 @app.command()
-def detector(
+def anomaly(
     stream: StreamOption = "datacenter",
     since: SinceOption = "7d",
     from_file: FromFileOption = None,

@@ -1,4 +1,4 @@
-"""Train, judge, register, promote: what ``rtmlops train detector`` does."""
+"""Train, judge, register, promote: what ``rtmlops train anomaly`` does."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def test_rows_that_a_detector_flagged_are_left_out_of_either_stream(
         )
     assert flags is not None
     np.testing.assert_array_equal(flags, (frame["server_id"] == "srv-02").to_numpy())
-    told = shell.json("train", "detector", "--stream", stream, *SINCE, code=None)
+    told = shell.json("train", "anomaly", "--stream", stream, *SINCE, code=None)
     assert told["flagged_share"] == pytest.approx(struck.mean())
     assert told["model"].endswith(f"{stream}-detector")
     if spec.target is not None:
@@ -166,11 +166,11 @@ def test_rows_that_a_detector_flagged_are_left_out_of_either_stream(
 
 
 def test_the_life_of_a_forest_by_commands(filled: Shell) -> None:
-    detector = ("--model", "detector")
-    first = filled.json("train", "detector", *SINCE)
+    detector = ("--model", "anomaly")
+    first = filled.json("train", "anomaly", *SINCE)
     assert first["promoted"], first["gate"]
     assert first["flagged_share"] is None
-    second = filled.json("train", "detector", *SINCE)
+    second = filled.json("train", "anomaly", *SINCE)
     assert second["promoted"], "one as good, of the same rows, may replace it"
     listed = filled.json("models", "list", *detector)
     assert [(v["version"], v["aliases"]) for v in listed] == [
@@ -186,7 +186,7 @@ def test_the_life_of_a_forest_by_commands(filled: Shell) -> None:
 def test_a_file_will_do_as_well(filled: Shell, tmp_path: Any) -> None:
     out = tmp_path / "rows.parquet"
     filled("export", "--stream", "datacenter", *SINCE, "--out", str(out))
-    file = filled.json("train", "detector", "--from-file", str(out), "--challenger")
-    store = filled.json("train", "detector", *SINCE, "--challenger")
+    file = filled.json("train", "anomaly", "--from-file", str(out), "--challenger")
+    store = filled.json("train", "anomaly", *SINCE, "--challenger")
     measured = "ranking_of_moved_rows"
     assert file["metrics"][measured] == store["metrics"][measured]

@@ -17,7 +17,7 @@ from rtmlops_lib.cli.main import COMMANDS, app
 
 SUBCOMMANDS = {
     "consume": ["storage", "predictor", "detector"],
-    "train": ["power", "detector"],
+    "train": ["power", "anomaly"],
     "models": ["list", "compare", "promote", "rollback"],
     "stream": ["init", "show", "validate", "tail"],
     "topics": ["create", "list"],
