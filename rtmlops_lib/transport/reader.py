@@ -87,6 +87,8 @@ def _newest(
         if sum(map(len, found)) >= count or since == starts:
             break
         back *= 4  # offsets may be those of aborted records, or compacted away
+    if not found:
+        return []
     moments = np.concatenate([[], *(records.timestamps for records in found)])
     newest = np.zeros(len(moments), bool)
     newest[np.argsort(moments, kind="stable")[-count:]] = True

@@ -184,6 +184,11 @@ def test_tail_shows_as_many_as_asked_past_what_was_aborted(
         assert steps == [event(1, step) for step in range(max(0, 20 - count), 20)]
 
 
+def test_a_topic_without_records_has_no_newest_ones(rtmlops: Commands) -> None:
+    rtmlops("topics", "create", "--stream", "datacenter")
+    assert rtmlops("stream", "tail", "datacenter") == ""
+
+
 def test_tail_validate_init_and_topics_see_what_was_sent(rtmlops: Commands) -> None:
     topic = rtmlops.prefix + "datacenter-metrics"
     rtmlops.send(*(json.dumps(event(1, step)).encode() for step in range(20)))
