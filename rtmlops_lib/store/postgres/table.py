@@ -101,9 +101,10 @@ class TableSql:
         )
 
     def insert(self) -> Query:
-        """Move staged rows whose identity is new, in order; return places left out.
+        """Move staged rows whose identity is new; return places left out.
 
-        The first of an identity wins. Every row must have a place in Kafka of its own;
+        They go in the order of their identities, so that no two writers lock each other
+        out, and the first of an identity wins. Every row must have a place in Kafka of its own;
         of derived rows, several come from one place and differ in their identity.
         """
         same = ["kafka_offset", "kafka_partition"]
@@ -132,12 +133,14 @@ class TableSql:
 
     def _insert(self, condition: sql.Composable) -> sql.Composable:
         return sql.SQL(
-            "INSERT INTO {} ({columns}) SELECT {columns} FROM {} {} ORDER BY place "
-            "ON CONFLICT ({}) DO NOTHING"
+            "INSERT INTO {} ({columns}) SELECT {columns} FROM {} {} "
+            "ORDER BY {}, place ON CONFLICT ({}) DO NOTHING"
         ).format(
             self.name,
             self.staged,
             condition,
+            # Time first: most rows of a batch differ in it, and it is cheap to compare.
+            _names(self._identity[::-1]),
             _names(self._identity),
             columns=_names(self._types),
         )

@@ -39,6 +39,7 @@ _DIRTY = """
     INSERT INTO {schema}.rollup_dirty (table_name, bucket)
     SELECT {table}, to_timestamp(m * 60::bigint) FROM unnest({minutes}) AS m
 """
+DEADLOCK = "40P01"
 _OF_ROWS = (Fault.ROW, Fault.DUPLICATE)
 
 
@@ -192,8 +193,13 @@ class Writer:
         careful: set[str],
     ) -> None:
         fault = fault_of(error)
-        if fault is Fault.DUPLICATE and mode is Mode.DIRECT:
+        deadlock = error.pgcode == DEADLOCK
+        if mode is Mode.DIRECT and (fault is Fault.DUPLICATE or deadlock):
             self._staged_left[table] = STAGED_BATCHES
+        elif deadlock:
+            # With a writer that still goes the direct way: what is staged goes in one
+            # order, whoever stages it, and so never locks itself out.
+            pass
         elif fault in _OF_ROWS and mode is not Mode.CAREFUL:
             # A repeat that ON CONFLICT did not see is one of another unique index.
             careful.add(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
@@ -263,33 +264,64 @@ def test_eight_writers_with_repeats_on_shared_partitions_do_not_deadlock(
     plain_world: World,
 ) -> None:
     world = plain_world
+
+    def work(seed: int, store: PostgresStore) -> None:
+        rng = np.random.default_rng(seed)
+        for _ in range(12):
+            chosen = rng.choice(4, size=2, replace=False).tolist()
+            positions = world.claim(*chosen, store=store)
+            steps = rng.permutation(rng.integers(0, 400, 200))
+            batch = events(np.unique(steps)[::-1], partition=chosen[0])
+            store.write(
+                GROUP,
+                [batch],
+                [moved(p, p.next_offset + 1) for p in positions.values()],
+            )
+
+    _side_by_side(world, work)
+    repeated = "SELECT count(*), count(DISTINCT (server_id, time)) FROM {s}.metrics"
+    assert len(set(world.sql(repeated)[0])) == 1
+
+
+def test_writers_that_meet_the_same_events_in_other_orders_all_get_through(
+    plain_world: World,
+) -> None:
+    """A producer without a key sends an event and its repeat to any two partitions."""
+    world = plain_world
+
+    together = threading.Barrier(4, timeout=30)
+
+    def work(partition: int, store: PostgresStore) -> None:
+        position = world.claim(partition, store=store)[partition]
+        for part in range(3):
+            steps = np.arange(part * 5_000, part * 5_000 + 5_000)
+            position = moved(position, position.next_offset + len(steps))
+            batch = events(steps[:: (-1) ** partition], partition=partition)
+            together.wait()
+            store.write(GROUP, [batch], [position], deadline_seconds=60)
+
+    _side_by_side(world, work, writers=4)
+    assert world.count() == 15_000
+
+
+def _side_by_side(
+    world: World, work: Callable[[int, PostgresStore], None], writers: int = 8
+) -> None:
     failures: list[BaseException] = []
 
-    def work(seed: int) -> None:
-        rng = np.random.default_rng(seed)
+    def run(number: int) -> None:
         try:
             with closing(PostgresStore(world.url, schema=world.schema)) as store:
-                for _ in range(12):
-                    chosen = rng.choice(4, size=2, replace=False).tolist()
-                    positions = world.claim(*chosen, store=store)
-                    steps = rng.permutation(rng.integers(0, 400, 200))
-                    batch = events(np.unique(steps)[::-1], partition=chosen[0])
-                    store.write(
-                        GROUP,
-                        [batch],
-                        [moved(p, p.next_offset + 1) for p in positions.values()],
-                    )
+                work(number, store)
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(writers)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert failures == []
-    repeated = "SELECT count(*), count(DISTINCT (server_id, time)) FROM {s}.metrics"
-    assert len(set(world.sql(repeated)[0])) == 1
 
 
 def test_steady_repeats_leave_no_dead_rows(plain_world: World) -> None:
