@@ -86,6 +86,10 @@ def service(
     running = Service(arguments, environment(settings, **env), log)
     try:
         yield running
+    except BaseException:
+        # What pytest shows of a failed test.
+        print(f"{log.name}:\n{running.output()[-4000:]}")
+        raise
     finally:
         if running.running:
             # A stopped process does not act on SIGTERM before it is continued.

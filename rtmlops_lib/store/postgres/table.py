@@ -104,8 +104,9 @@ class TableSql:
         """Move staged rows whose identity is new; return places left out.
 
         They go in the order of their identities, so that no two writers lock each other
-        out, and the first of an identity wins. Every row must have a place in Kafka of its own;
-        of derived rows, several come from one place and differ in their identity.
+        out, and the first of an identity wins. Every row must have a place in Kafka of
+        its own; of derived rows, several come from one place and differ in their
+        identity.
         """
         same = ["kafka_offset", "kafka_partition"]
         if self.spec.derived:
