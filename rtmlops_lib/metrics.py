@@ -115,6 +115,32 @@ class ServiceMetrics:
             registry=self.registry,
         )
 
+    def totals(self) -> dict[str, int]:
+        """Return what was done since the start, over all streams.
+
+        Examples
+        --------
+        >>> ServiceMetrics("storage").totals()
+        {'rows': 0, 'duplicates': 0, 'rejected': 0, 'dead_letters': 0}
+        """
+        counters = {
+            "rows": self.rows,
+            "duplicates": self.duplicates,
+            "rejected": self.rejected,
+            "dead_letters": self.dead_letters,
+        }
+        return {
+            name: int(
+                sum(
+                    sample.value
+                    for metric in counter.collect()
+                    for sample in metric.samples
+                    if sample.name.endswith("_total")
+                )
+            )
+            for name, counter in counters.items()
+        }
+
     def forget_partition(self, topic: str, partition: int) -> None:
         """Remove the gauges of a partition that another member reads now."""
         for gauge in (self.lag, self.position):

@@ -60,7 +60,12 @@ def show(
     for row in rows:
         when = row["updated_at"].isoformat(timespec="seconds")
         table.add_row(*(str(row[name]) for name in shown), when)
-    output().print(table if rows else "no offsets are stored yet")
+    if rows:
+        output().print(table)
+    elif group is None:
+        output().print("no offsets are stored yet")
+    else:
+        output().print(f"no offsets of group {group!r} are stored")
 
 
 @app.command()
@@ -130,6 +135,7 @@ def reset(
         chosen = _partitions(topic, description.partitions, partition)
         targets = _targets(admin, chosen, to)
     with closing(open_store(settings)) as store:
+        known = not store.offsets(group).empty
         deleted = store.reset_offsets(
             group, {tp: (ref, at) for tp, at in targets.items()}, again
         )
@@ -140,6 +146,8 @@ def reset(
     if as_json:
         print_json(rows)
         return
+    if not known:
+        output().print(f"group {group!r} is new: it had no offsets yet")
     for row in rows:
         text = f"{topic}/{row['partition']} reads on at {row['next_offset']}"
         output().print(text)

@@ -157,7 +157,9 @@ def validate(
         )
     if valid == 0:
         raise UsageError(
-            f"topic {spec.topic!r} has no records", remedy="run 'rtmlops generate'"
+            f"topic {spec.topic!r} has no records",
+            remedy="let its producer send some; 'rtmlops generate' feeds the built-in "
+            "streams",
         )
 
 

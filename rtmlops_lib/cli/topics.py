@@ -61,7 +61,7 @@ def list_(as_json: JsonOption = False) -> None:
             "max_message_bytes": topic.max_message_bytes,
             "retention_ms": int(topic.configs.get("retention.ms", -1)),
         }
-        for topic in described.values()
+        for topic in sorted(described.values(), key=lambda topic: topic.name)
     ]
     if as_json:
         print_json(rows)

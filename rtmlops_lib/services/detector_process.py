@@ -83,7 +83,7 @@ def run_detector(
         finally:
             for one in witnesses.values():
                 one.close()
-    log.info("stopped", service="detector", code=code)
+    log.info("stopped", service="detector", code=code, **metrics.totals())
     return exit_code(code, received)
 
 

@@ -67,7 +67,7 @@ def run_predictor(
         finally:
             for one in models.values():
                 one.close()
-    log.info("stopped", service="predictor", code=code)
+    log.info("stopped", service="predictor", code=code, **metrics.totals())
     return exit_code(code, received)
 
 

@@ -57,5 +57,5 @@ def run_storage(
             code = loop.run()
         finally:
             maintenance.close()
-    log.info("stopped", service="storage", code=code)
+    log.info("stopped", service="storage", code=code, **metrics.totals())
     return exit_code(code, received)

@@ -55,6 +55,19 @@ class TimeFormat(StrEnum):
     EPOCH_US = "epoch_us"
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a key given twice, of which YAML would keep the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for at, key in enumerate(keys):
+            if key in keys[:at]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} is given twice", node.value[at][0].start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -266,7 +279,7 @@ class StreamSpec(_Frozen):
         """Read a spec from a YAML file."""
         path = Path(path)
         try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+            raw = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)  # noqa: S506
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise SpecError(
                 f"cannot read {path}: {getattr(error, 'strerror', None) or error}",

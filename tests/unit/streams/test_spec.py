@@ -95,6 +95,13 @@ def test_a_file_that_is_no_spec_is_refused(tmp_path: Path, text, words):
         StreamSpec.load(path)
 
 
+def test_a_key_given_twice_is_refused(tmp_path: Path):
+    path = tmp_path / "twice.yaml"
+    path.write_text(builtin_specs()["services"].to_yaml() + "name: other\n")
+    with pytest.raises(SpecError, match="'name' is given twice"):
+        StreamSpec.load(path)
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
     with pytest.raises(SpecError, match="cannot read"):
         resolve_spec(str(tmp_path / "none.yaml"))
