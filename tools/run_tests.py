@@ -19,9 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # Each has servers of its own, up to 1 GB: more would gain little and cost memory.
 WORKERS = min(3, os.cpu_count() or 1)
 PARTS = {
-    "beside each other": ("-m", "not alone", "-n", str(WORKERS), "--dist", "loadfile"),
+    "beside each other": (
+        *("-m", "not alone", "-n", str(WORKERS), "--dist", "loadfile"),
+        # In the order of their folders: those that run long come first, unit tests
+        # fill the gaps at the end.
+        "--no-loadscope-reorder",
+    ),
     "alone": ("-m", "alone"),
 }
+SLOWEST = 8
 # pytest's own code for "no test was chosen".
 NOTHING_CHOSEN = 5
 
@@ -29,6 +35,7 @@ NOTHING_CHOSEN = 5
 def main(options: list[str]) -> int:
     """Run both parts; 0 when nothing failed and something ran."""
     counts: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
     codes = []
     with tempfile.TemporaryDirectory() as folder:
         for name, words in PARTS.items():
@@ -39,6 +46,9 @@ def main(options: list[str]) -> int:
             codes.append(subprocess.run(command, cwd=ROOT).returncode)
             if report.is_file():
                 counts += outcomes(report)
+                seconds += durations(report)
+    slowest = (f"{name} {took:.0f} s" for name, took in seconds.most_common(SLOWEST))
+    print(f"longest: {', '.join(slowest)}")
     print(", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "skipped")))
     wrong = [code for code in codes if code not in (0, NOTHING_CHOSEN)]
     return wrong[0] if wrong else int(not counts["passed"])
@@ -59,6 +69,14 @@ def outcomes(report: Path) -> Counter[str]:
         tags = {child.tag for child in case}
         failed = tags & {"failure", "error"}
         found["failed" if failed else "skipped" if "skipped" in tags else "passed"] += 1
+    return found
+
+
+def durations(report: Path) -> Counter[str]:
+    """Sum the seconds of a JUnit report by module."""
+    found: Counter[str] = Counter()
+    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314
+        found[case.get("classname", "")] += float(case.get("time", 0))
     return found
 
 
