@@ -53,7 +53,8 @@ def _calibrated(evidence: Array, past: Array) -> Array:
     start = np.maximum(np.maximum(edge - middle, 0.05 * np.abs(middle)), 1e-9)
     largest = order[..., math.floor((1 - _SHARE) * (size - 1)) :]
     over = largest - middle - start
-    beyond = over > 0
+    # Counts are often equal to the edge: rounding must not decide on which side.
+    beyond = over > 1e-9 * start
     over = np.minimum(over, 5 * start) * beyond
     excess = over.sum(axis=-1, keepdims=True) + _PRIOR_WEIGHT * _PRIOR_EXCESS * start
     excess /= beyond.sum(axis=-1, keepdims=True) + _PRIOR_WEIGHT

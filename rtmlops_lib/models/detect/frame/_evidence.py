@@ -52,6 +52,9 @@ PATTERNS = frozenset({"pattern", "shape"})
 LARGEST = 30.0
 _CLIP = 6.0
 _WIDTH, _WIDTHS = 40, (8, 160)
+# The farthest that evidence but that of windows looks back: a mean of sixty, of ten
+# samples before, of medians of three.
+_NEIGHBOURHOOD = 80
 
 
 def evidence(z: Array, known: int, since: int, periods: NDArray[np.int64]) -> Array:
@@ -73,8 +76,8 @@ def evidence(z: Array, known: int, since: int, periods: NDArray[np.int64]) -> Ar
     """
     rest = without_season(z, known, periods)
     error = np.abs(autoregression_error(z, known, periods, since))
-    # From here on only the neighbourhood counts: the longest window is 160.
-    origin = max(0, since - 2 * _WIDTHS[1])
+    # From here on only the neighbourhood counts.
+    origin = max(0, since - _NEIGHBOURHOOD)
     local, at = rest[:, origin:], slice(since - origin, None)
     own = slice(since - origin, known - origin)
 

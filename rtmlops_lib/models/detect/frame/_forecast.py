@@ -141,7 +141,7 @@ def _huber_ridge(design: Array) -> Array:
     for _ in range(_ROUNDS - 1):
         error = np.abs(applied(np.concatenate([weights, minus_one], axis=2), design))
         usual = 2.5 * 1.4826 * median(error) + 1e-9
-        weights = _ridge(a / np.maximum(1.0, error / usual[:, :, None]), design)
+        weights = _ridge(a * (1 / np.maximum(1.0, error / usual[:, :, None])), design)
     return weights
 
 

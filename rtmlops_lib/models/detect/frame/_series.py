@@ -27,8 +27,9 @@ _LINGER, _FADE, _LINGER_CAP = 0.5, 0.1, 15.0
 _RIPE = 300
 
 
-# Values of a column's history that are worked on at once: they stay in the cache.
-_AT_ONCE, _LOOKED_BACK = 16_384, 7_000
+# Values of columns' histories that are worked on at once: more would leave the cache,
+# fewer are done sooner than asked for.
+_AT_ONCE, _LOOKED_BACK = 40_000, 7_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ def together(lengths: Sequence[int], columns: int) -> Iterator[slice]:
 
     Examples
     --------
-    >>> [(s.start, s.stop) for s in together([90_000, 200, 200, 200, 10], 1)]
-    [(0, 1), (1, 5)]
+    >>> [(s.start, s.stop) for s in together([90_000, 9_000, 200, 200, 10], 2)]
+    [(0, 2), (2, 5)]
     """
     start = 0
     while start < len(lengths):
