@@ -37,12 +37,17 @@ _USUAL_SURPRISE = 0.5
 # stuck is beyond doubt after a few rows.
 _WINDOW_BEND = 6.0
 _CERTAIN = "stillness"
+# In mere noise each of ten kinds now and then is one of a hundred, windows for rows on
+# end, and their sum that of a spike. A sample that is rarer than one of a thousand is
+# so against all of its past: each further power of ten counts so much more.
+_CLEAR, _CLEAR_WEIGHT = 3.0, 2.0
 
 _PLAIN = len(KINDS) - len(PATTERNS)
 _GROWS = np.array([kind not in UNITLESS for kind in KINDS])[:, None, None]
 _WEIGHT = np.array(list(WEIGHTS.values()))[:, None, None]
 # Kinds stand in the order: samples, windows, the standstill, patterns.
 _SAMPLES = len(POINTWISE)
+_SPIKE = KINDS.index("spike")
 _BENT = (
     slice(_SAMPLES, KINDS.index(_CERTAIN)),
     slice(KINDS.index(_CERTAIN) + 1, len(KINDS)),
@@ -100,13 +105,16 @@ def surprises(
         rare = calibrated(raw[:, :, split:], past)
         earnest[:, :active, start:stop] = raw[:, :, split:]
         plain[:, :active, start:stop] = rare
+        clear = np.maximum(rare[_SPIKE] - _CLEAR, 0.0)
         rare *= _WEIGHT[:kinds]
+        rare[_SPIKE] += _CLEAR_WEIGHT * clear
         longer = plain[_SAMPLES:, :active, max(FIRST, start - _HISTORY) : start]
         rare[_SAMPLES:] *= _trust(longer)
         for windows in _BENT:
             part = rare[windows]
             part /= _WINDOW_BEND
-            np.log1p(part, out=part)
+            part += 1
+            np.log(part, out=part)
             part *= _WINDOW_BEND
         result[:kinds, :active, start:stop] = rare
         if progress is not None:
