@@ -89,8 +89,9 @@ def surprises(
         lengths = np.full(len(x), x.shape[1])
     kinds = len(KINDS) if patterns else _PLAIN
     result = np.zeros((len(KINDS), *x.shape))
-    earnest = np.full((kinds, *x.shape), np.nan)
-    plain = np.zeros(earnest.shape)
+    # Never read before a block has written them.
+    earnest = np.empty((kinds, *x.shape))
+    plain = np.empty(earnest.shape)
     for start, stop in blocks(x.shape[1]):
         active = int(np.count_nonzero(lengths > start))
         begin = max(0, start - _HISTORY)
@@ -204,7 +205,10 @@ def scale_of(x: Array) -> tuple[Array, Array]:
     middle, spread : ndarray of float, shape (...)
     """
     middle = median(x)
-    spread = 1.4826 * median(np.abs(x - middle[..., None]))
-    spread = np.maximum(spread, 0.1 * np.std(x, axis=-1))
+    away = x - middle[..., None]
+    variance = np.einsum("...n,...n->...", away, away) / x.shape[-1]
+    variance -= away.mean(axis=-1) ** 2
+    spread = 1.4826 * median(np.abs(away))
+    spread = np.maximum(spread, 0.1 * np.sqrt(np.maximum(variance, 0.0)))
     size = np.abs(middle)
     return middle, np.where(spread > 1e-12 * size, spread, 1e-3 * size + 1e-9)

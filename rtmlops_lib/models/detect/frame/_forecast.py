@@ -54,12 +54,17 @@ def _template(z: Array, known: int, period: int) -> Array | None:
         [z[start - back : n - back] for back in range(period, start + 1, period)]
     )
     seen, said = z[start:known], template[: known - start]
-    centred = said - said.mean()
-    wanted = seen - seen.mean()
-    gain = centred @ wanted / (centred @ centred + 1e-9)
-    fitted: Array = seen.mean() + np.clip(gain, 0.0, 1.0) * (template - said.mean())
-    if np.var(seen - fitted[: known - start]) > (1 - _WORTH) * np.var(seen):
+    middle, offset = seen.mean(), said.mean()
+    wanted, centred = seen - middle, said - offset
+    power, total = centred @ centred, wanted @ wanted
+    together = centred @ wanted
+    gain = np.clip(together / (power + 1e-9), 0.0, 1.0)
+    # What is left of the squares when the template is taken away.
+    if total - 2 * gain * together + gain**2 * power > (1 - _WORTH) * total:
         return None
+    fitted: Array = template - offset
+    fitted *= gain
+    fitted += middle
     return fitted
 
 
@@ -115,10 +120,11 @@ def _predicted(z: Array, known: int, lags: list[int], since: int) -> Array:
     more = max(0, max(lags) - begin)
     padded = np.concatenate([np.repeat(z[:, :1], more, axis=1), z], axis=1)
     # The last two rows are the constant and what is to be predicted.
-    design = np.ones((columns, len(lags) + 2, n - begin))
+    design = np.empty((columns, len(lags) + 2, n - begin))
     for place, lag in enumerate(lags):
         at = begin + more - lag
         design[:, place] = padded[:, at : at + n - begin]
+    design[:, -2] = 1
     design[:, -1] = z[:, begin:]
     weights = _huber_ridge(design[:, :, first - begin : known - begin])
     return applied(weights, design[:, :-1, since - begin :])[:, 0]
@@ -136,19 +142,34 @@ def _huber_ridge(design: Array) -> Array:
     ndarray of float, shape (m, 1, lags + 1)
     """
     a = design[:, :-1]
+    lags, rows = a.shape[1:]
+    penalty = 1e-4 * rows * np.eye(lags)
+    penalty[-1, -1] = 1e-9
+    plain = moments(a, design)
+    weights = _solved(plain, penalty)
     minus_one = np.full((len(a), 1, 1), -1.0)
-    weights = _ridge(a, design)
     for _ in range(_ROUNDS - 1):
         error = np.abs(applied(np.concatenate([weights, minus_one], axis=2), design))
         usual = 2.5 * 1.4826 * median(error) + 1e-9
-        weights = _ridge(a * (1 / np.maximum(1.0, error / usual[:, :, None])), design)
+        weights = _solved(plain - _overstated(design, error, usual), penalty)
     return weights
 
 
-def _ridge(weighted: Array, design: Array) -> Array:
-    lags, rows = weighted.shape[1:]
-    penalty = 1e-4 * rows * np.eye(lags)
-    penalty[-1, -1] = 1e-9
-    found = moments(weighted, design)
+def _overstated(design: Array, error: Array, usual: Array) -> Array:
+    """Return by how much moments shrink when outliers weigh less.
+
+    They are few: the moments of all rows need to be formed but once.
+    """
+    columns, lags = design.shape[:2]
+    result = np.empty((columns, lags - 1, lags))
+    for number in range(columns):
+        far = np.flatnonzero(error[number, 0] > usual[number, 0])
+        rows = design[number][:, far]
+        less = 1 - usual[number, 0] / error[number, 0, far]
+        result[number] = (rows[:-1] * less) @ rows.T
+    return result
+
+
+def _solved(found: Array, penalty: Array) -> Array:
     solved = np.linalg.solve(found[:, :, :-1] + penalty, found[:, :, -1:])
     return np.asarray(solved, np.float64).transpose(0, 2, 1)

@@ -64,11 +64,11 @@ def sliding_median(x: Array, k: int) -> Array:
     known = {0: x}
     for step in steps:
         size = n - step.span
-        one, other = (
-            known[number][..., begin : begin + size]
-            for number, begin in (step.first, step.second)
+        choose = np.maximum if step.larger else np.minimum
+        (one, i), (other, j) = step.first, step.second
+        known[step.number] = choose(
+            known[one][..., i : i + size], known[other][..., j : j + size]
         )
-        known[step.number] = (np.maximum if step.larger else np.minimum)(one, other)
         for number in step.spent:
             del known[number]
     return known[last][..., shift : shift + n - k + 1]
