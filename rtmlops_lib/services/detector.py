@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.metrics import ServiceMetrics
-from rtmlops_lib.models.detect.detector import Detection, Detector
+from rtmlops_lib.models.detect.detector import (
+    Detection,
+    Detector,
+    update_together,
+)
 from rtmlops_lib.models.detect.series import series_of
 from rtmlops_lib.models.detect.witness_models import WitnessModels
 from rtmlops_lib.services.anomalies import anomaly_event, anomaly_rows, versions_text
@@ -88,44 +92,55 @@ class DetectorHandler(StatefulHandler):
         for chunk in chunks:
             if chunk.made is None:
                 new.setdefault(chunk.tp, []).append(chunk)
-        models = {stream: self._models(stream) for stream in self._streams(new)}
-        for tp, found in new.items():
-            stream = found[0].stream
-            found[0].made = self._score(tp, found, stream, models[stream])
-            for chunk in found[1:]:
-                chunk.made = _WITH_THE_FIRST
+        for stream in {found[0].stream for found in new.values()}:
+            self._score(stream, {t: f for t, f in new.items() if f[0].stream == stream})
         return self._gathered(chunks)
 
     def _score(
+        self, stream: str, new: Mapping[TopicPartition, Sequence[Chunk]]
+    ) -> None:
+        """Let the detectors of a stream's partitions score what is new."""
+        models = self._models(stream)
+        batches = {
+            tp: ColumnBatch.concat([chunk.decoded.batch for chunk in chunks])
+            for tp, chunks in new.items()
+        }
+        events = {tp: batch for tp, batch in batches.items() if len(batch)}
+        found = self._update(events, models)
+        for tp, (first, *others) in new.items():
+            first.made = _Made()
+            if tp in found:
+                first.made = self._made(stream, events[tp], found[tp], models)
+            for chunk in others:
+                chunk.made = _WITH_THE_FIRST
+
+    def _made(
         self,
-        tp: TopicPartition,
-        chunks: Sequence[Chunk],
         stream: str,
+        events: ColumnBatch,
+        detection: Detection,
         models: WitnessModels,
     ) -> _Made:
-        events = ColumnBatch.concat([chunk.decoded.batch for chunk in chunks])
-        if not len(events):
-            return _Made()
-        detection = self._update(tp, events, models)
+        versions = versions_text(models)
         rows = anomaly_rows(
-            events,
-            self._tables[stream],
-            self._name,
-            detection,
-            versions_text(models),
+            events, self._tables[stream], self._name, detection, versions
         )
         spec = self._specs[stream]
         told = [anomaly_event(x, spec, self._name) for x in detection.episodes]
         return _Made(rows, told)
 
     def _update(
-        self, tp: TopicPartition, events: ColumnBatch, models: WitnessModels
-    ) -> Detection:
-        detector = self._detectors.get(tp)
-        if detector is None:
-            detector = self._detectors[tp] = Detector(self._by_topic[tp.topic])
-        self._watch(tp, events)
-        return detector.update(events, models)
+        self, events: Mapping[TopicPartition, ColumnBatch], models: WitnessModels
+    ) -> dict[TopicPartition, Detection]:
+        if not events:
+            return {}
+        for tp, batch in events.items():
+            if tp not in self._detectors:
+                self._detectors[tp] = Detector(self._by_topic[tp.topic])
+            self._watch(tp, batch)
+        detectors = [self._detectors[tp] for tp in events]
+        found = update_together(detectors, list(events.values()), models)
+        return dict(zip(events, found, strict=True))
 
     def _gathered(self, chunks: Sequence[Chunk]) -> Prepared:
         rows: dict[str, list[ColumnBatch]] = {}
@@ -143,9 +158,6 @@ class DetectorHandler(StatefulHandler):
             ]
         prepared.batches = [ColumnBatch.concat(parts) for parts in rows.values()]
         return prepared
-
-    def _streams(self, new: Mapping[TopicPartition, Sequence[Chunk]]) -> set[str]:
-        return {found[0].stream for found in new.values()}
 
     def _models(self, stream: str) -> WitnessModels:
         witnesses = self._witnesses.get(stream)
@@ -189,7 +201,8 @@ class DetectorHandler(StatefulHandler):
     def learn(self, chunk: Chunk) -> None:
         """Take in records whose scores are stored already."""
         if len(chunk.decoded.batch):
-            self._update(chunk.tp, chunk.decoded.batch, self._models(chunk.stream))
+            events = {chunk.tp: chunk.decoded.batch}
+            self._update(events, self._models(chunk.stream))
 
     def snapshot(self, tp: TopicPartition) -> bytes | None:
         """Return the state of a partition."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rtmlops_lib.models.detect._seasonal import DailyProfile
 from rtmlops_lib.models.detect.settings import DetectorSettings
 
-__all__ = ["Moments", "Recursion"]
+__all__ = ["Moments", "Recursion", "bounded"]
 
 Array = NDArray[np.float64]
 
@@ -47,6 +47,14 @@ class Moments:
     def empty(cls, shape: tuple[int, ...]) -> Moments:
         """Return room for so many."""
         return cls(*(np.empty(shape) for _ in range(5)))
+
+
+def bounded(x: Array) -> tuple[Array, NDArray[np.bool_] | None]:
+    """Return values that can be reckoned with, and which are there; None for all."""
+    present = np.isfinite(x)
+    everything = bool(present.all())
+    x = np.clip(x if everything else np.where(present, x, 0.0), -_LARGEST, _LARGEST)
+    return x, None if everything else present
 
 
 class Recursion:
@@ -90,7 +98,10 @@ class Recursion:
         self.last_time = np.zeros(0, np.int64)
         self.step = np.zeros(0)
         self.daily = DailyProfile(self.metrics)
-        self._horizon = np.asarray(self.settings.horizons)[:, None, None]
+        horizon = np.asarray(self.settings.horizons)[:, None, None]
+        self._far = 3 * horizon
+        self._slowest = 1 / horizon
+        self._slowest_spread = 1 / (self.settings.scale_memory * horizon)
 
     ARRAYS = (
         "level",
@@ -158,8 +169,32 @@ class Recursion:
         for name, mine in self.arrays().items():
             mine[..., series] = theirs[name]
 
+    @classmethod
+    def joined(
+        cls,
+        shares: Sequence[tuple[Recursion, NDArray[np.int64], NDArray[np.int64]]],
+    ) -> Recursion:
+        """Return the state of some series of several recursions of one kind.
+
+        Parameters
+        ----------
+        shares : sequence of (Recursion, ndarray of int64, ndarray of int64)
+            Whose, which of its series, and at which places they shall stand.
+        """
+        first = shares[0][0]
+        whole = cls(first.metrics, first.settings)
+        whole.grow(sum(len(places) for _, _, places in shares))
+        for recursion, series, places in shares:
+            whole.put(places, recursion.only(series))
+        return whole
+
     def advance(
-        self, time: NDArray[np.int64], x: Array, said: Moments, at: slice
+        self,
+        time: NDArray[np.int64],
+        x: Array,
+        present: NDArray[np.bool_] | None,
+        said: Moments,
+        at: slice,
     ) -> None:
         """Hold one sample of each of the first b series against the past, and learn.
 
@@ -168,26 +203,26 @@ class Recursion:
         time : ndarray of int64, shape (b,)
             Microseconds.
         x : ndarray of float, shape (m, b)
-            NaN where a metric is absent.
+            As ``bounded`` gave it.
+        present : ndarray of bool, shape (m, b), optional
+            Whether each is there; None where all are.
         said : Moments
             Takes what is found, at ``at``.
         """
         s, b = self.settings, len(time)
-        horizon = self._horizon
-        present = np.isfinite(x)
-        all_there = bool(present.all())
-        if not all_there:
-            x = np.where(present, x, 0.0)
-        x = np.clip(x, -_LARGEST, _LARGEST)
         level, variance = self.level[:, :, :b], self.variance[:, :, :b]
         seen, hot_run = self.seen[:, :b], self.hot_run[:, :b]
         start, excess = self.tail_start[:, :, :b], self.tail_excess[:, :, :b]
         since = self.last_time[:b].copy()
         gap = self._gap(time)
-        level += self.daily.shift(since, np.maximum(since, time))
-        fresh = (seen == 0) | (gap > 3 * horizon)
+        # It now holds the later of the two.
+        shift = self.daily.shift(since, self.last_time[:b])
+        if shift is not None:
+            level += shift
+        fresh = (seen == 0) | (gap > self._far)
         if fresh.any():
-            np.copyto(level, x, where=fresh & present)
+            known = fresh if present is None else fresh & present
+            np.copyto(level, x, where=known)
 
         error = x - level
         spread = np.sqrt(variance)
@@ -195,9 +230,9 @@ class Recursion:
         spread += 1e-100
         z = error / spread
         np.clip(z, -_LARGEST_Z, _LARGEST_Z, out=z)
-        if not all_there:
+        if present is not None:
             z *= present
-        said.z[:, :, at] = z * (seen >= s.warm_up)
+        np.multiply(z, seen >= s.warm_up, out=said.z[:, :, at])
         said.level[:, :, at] = level
         said.spread[:, :, at] = spread
         said.tail_start[:, :, at] = start
@@ -206,24 +241,35 @@ class Recursion:
         size = np.abs(z)
         hot = size > start + _HOT * excess
         self._learn_tail(size, start, excess, hot & (seen > _TAUGHT), present)
-        any_hot = hot.any(axis=0)
-        hot_run[:] = np.where(present, (hot_run + 1) * any_hot, hot_run)
+        any_hot = np.any(hot, axis=0)
+        if present is None:
+            hot_run += 1
+            hot_run *= any_hot
+        else:
+            hot_run[:] = np.where(present, (hot_run + 1) * any_hot, hot_run)
 
         free = (seen < s.warm_up) | (hot_run > s.adapt_after)
         recent = 1 / (seen + 1)
-        alpha = np.maximum(1 / horizon, recent)
-        beta = np.maximum(1 / (s.scale_memory * horizon), recent)
-        if not all_there:
+        alpha = np.maximum(self._slowest, recent)
+        beta = np.maximum(self._slowest_spread, recent)
+        if present is not None:
             alpha *= present
             beta *= present
-        bounded = spread * np.clip(z, -s.clip, s.clip)
+        pull = np.clip(z, -s.clip, s.clip, out=z)
+        pull *= spread
         if free.any():
-            np.copyto(bounded, error, where=free)
-        level += alpha * bounded
+            np.copyto(pull, error, where=free)
+        level += alpha * pull
+        usual: NDArray[np.bool_] = np.logical_not(any_hot)
+        if present is not None:
+            usual &= present
         # The middle level: smooth, yet faster than the day's course.
-        self.daily.learn(time, level[len(level) // 2], present & ~any_hot)
-        variance += beta * (bounded**2 - variance)
-        seen += present
+        self.daily.learn(time, level[len(level) // 2], usual)
+        pull *= pull
+        pull -= variance
+        pull *= beta
+        variance += pull
+        seen += 1 if present is None else present
 
     def _gap(self, time: NDArray[np.int64]) -> Array:
         """Return how many usual steps passed since the series' last sample."""
@@ -243,11 +289,13 @@ class Recursion:
         start: Array,
         excess: Array,
         suspect: NDArray[np.bool_],
-        present: NDArray[np.bool_],
+        present: NDArray[np.bool_] | None,
     ) -> None:
         b = size.shape[-1]
         share = self.settings.tail_share
-        weight = np.where(suspect, _HOT_WEIGHT, 1.0) * present
+        weight = np.where(suspect, _HOT_WEIGHT, 1.0)
+        if present is not None:
+            weight *= present
         hit = size > start
         # Each further sample of one excursion says less that is new.
         run = self.tail_run[:, :, :b]

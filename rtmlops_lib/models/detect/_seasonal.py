@@ -55,20 +55,22 @@ class DailyProfile:
             blank = np.zeros((*old.shape[:-1], more), old.dtype)
             setattr(self, name, np.concatenate([old, blank], axis=-1))
 
-    def shift(self, since: NDArray[np.int64], time: NDArray[np.int64]) -> Array:
+    def shift(self, since: NDArray[np.int64], time: NDArray[np.int64]) -> Array | None:
         """Return the move to expect between two times (µs), shape (m, b).
 
-        Of the first b series, as all that follows.
+        Of the first b series, as all that follows; None where no move is expected.
         """
         b = len(time)
         gain = np.clip(self.agree[:, :b] / (self.power[:, :b] + 1e-300), 0.0, 1.0)
         if not gain.any():
-            return gain
-        result: Array = gain * (self._value(time) - self._value(since))
-        return result
+            return None
+        before, now = self._values(np.stack([since, time])).transpose(1, 0, 2)
+        gain *= now - before
+        return gain
 
-    def _value(self, time: NDArray[np.int64]) -> Array:
-        at = np.arange(len(time))
+    def _values(self, time: NDArray[np.int64]) -> Array:
+        """Return the profile, shape (m, k, b), at k times a series, shape (k, b)."""
+        at = np.arange(time.shape[1])
         place = time / _HOUR_US - 0.5
         low = np.floor(place)
         part = place - low

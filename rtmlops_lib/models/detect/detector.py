@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,26 @@ from rtmlops_lib.models.detect._testimony import CHANNELS, told
 from rtmlops_lib.models.detect.deviations import Deviations
 from rtmlops_lib.models.detect.episode import Episode
 from rtmlops_lib.models.detect.episodes import EpisodeTracker
-from rtmlops_lib.models.detect.scores import ISOLATION_FOREST, POWER_RESIDUAL, Scores
+from rtmlops_lib.models.detect.scores import (
+    ISOLATION_FOREST,
+    POWER_RESIDUAL,
+    STATISTICAL,
+    Scores,
+)
 from rtmlops_lib.models.detect.series import series_of
 from rtmlops_lib.models.detect.settings import DetectorSettings
-from rtmlops_lib.models.detect.streaming import StreamingDetector, judged
+from rtmlops_lib.models.detect.streaming import (
+    StreamingDetector,
+    deviate_together,
+    judged,
+)
 from rtmlops_lib.models.detect.witness_models import WitnessModels
 from rtmlops_lib.streams import ColumnBatch, StreamSpec
 
 if TYPE_CHECKING:
     from rtmlops_lib.models.hot_models import ServedModel
 
-__all__ = ["Detection", "Detector"]
+__all__ = ["Detection", "Detector", "update_together"]
 
 _KIND = "detector"
 _NOBODY = WitnessModels()
@@ -69,16 +79,16 @@ class Detector:
 
     def __init__(self, spec: StreamSpec) -> None:
         self.spec = spec
-        self._settings = DetectorSettings()
+        self.settings = DetectorSettings()
         self._reset()
 
     def _reset(self) -> None:
         channels = list(self.spec.numeric_fields)
         if self.spec.target is not None:
             channels.append(CHANNELS[POWER_RESIDUAL])
-        self._rows = StreamingDetector(channels, self._settings)
-        self._forest = StreamingDetector([CHANNELS[ISOLATION_FOREST]], self._settings)
-        self._episodes = EpisodeTracker()
+        self.rows = StreamingDetector(channels, self.settings)
+        self.forest = StreamingDetector([CHANNELS[ISOLATION_FOREST]], self.settings)
+        self.episodes = EpisodeTracker()
         self._versions: dict[str, str] = {}
 
     def update(self, events: ColumnBatch, models: WitnessModels = _NOBODY) -> Detection:
@@ -91,55 +101,13 @@ class Detector:
             Who serves now. After another version than before, what was learned of
             its predecessor's sayings is forgotten.
         """
-        fields = self.spec.numeric_fields
-        self._meet(models)
-        series = series_of(events)
-        values = {name: _numbers(events, name) for name in fields}
-        if self.spec.target is not None:
-            predicted = np.full(len(events), np.nan)
-            if models.power is not None:
-                predicted = models.power.model.predict_batch(events)
-            values[CHANNELS[POWER_RESIDUAL]] = values[self.spec.target] - predicted
-        found = self._rows.deviate(series, events.time, values)
-        inputs = found.inputs(len(fields))
-        witnesses = ["statistical"]
-        if models.power is not None and self.spec.target is not None:
-            witnesses.append(POWER_RESIDUAL)
-        if models.forest is not None:
-            witnesses.append(ISOLATION_FOREST)
-            found = self._ask(models.forest, series, events.time, found, inputs)
-        scores = told(judged(found, self._settings), found, values, self.spec)
-        scores.witnesses = tuple(witnesses)
-        by_row = found.order.argsort()
-        return Detection(
-            scores,
-            self._episodes.update(series, events.time, scores),
-            inputs[by_row],
-        )
+        return update_together([self], [events], models)[0]
 
-    def _ask(
-        self,
-        served: ServedModel[Any],
-        series: NDArray[Any],
-        time: NDArray[np.int64],
-        found: Deviations,
-        inputs: NDArray[np.float32],
-    ) -> Deviations:
-        """Add how unusual the forest's score is for its series."""
-        score = served.model.score(inputs)
-        # Of a row of which nothing is known there is nothing to say.
-        score[~inputs.any(axis=1)] = np.nan
-        order = found.order
-        values = {CHANNELS[ISOLATION_FOREST]: score}
-        said = self._forest.deviate(series[order], time[order], values)
-        # To look more usual than usual is no anomaly.
-        said.rarity[said.z < 0] = 0.0
-        return found.joined(said)
-
-    def _meet(self, models: WitnessModels) -> None:
+    def meet(self, models: WitnessModels) -> None:
+        """Forget what was learned of the sayings of other versions than these."""
         for witness, served, place in (
-            (POWER_RESIDUAL, models.power, self._rows),
-            (ISOLATION_FOREST, models.forest, self._forest),
+            (POWER_RESIDUAL, models.power, self.rows),
+            (ISOLATION_FOREST, models.forest, self.forest),
         ):
             if served is None or CHANNELS[witness] not in place.metrics:
                 continue
@@ -150,7 +118,7 @@ class Detector:
 
     def snapshot(self) -> bytes:
         """Return the whole state, from which ``restore`` goes on."""
-        parts = [p.snapshot() for p in (self._rows, self._forest, self._episodes)]
+        parts = [p.snapshot() for p in (self.rows, self.forest, self.episodes)]
         return _snapshot.pack(
             _KIND,
             {
@@ -175,13 +143,85 @@ class Detector:
         first, second = np.cumsum(about["sizes"])[:2].tolist()
         detector = cls(spec)
         rows = StreamingDetector.restore(parts[:first])
-        if rows.metrics != detector._rows.metrics or about["stream"] != spec.name:
+        if rows.metrics != detector.rows.metrics or about["stream"] != spec.name:
             raise _snapshot.refused(f"is of other metrics: {', '.join(rows.metrics)}")
-        detector._rows = rows
-        detector._forest = StreamingDetector.restore(parts[first:second])
-        detector._episodes = EpisodeTracker.restore(parts[second:])
+        detector.rows = rows
+        detector.forest = StreamingDetector.restore(parts[first:second])
+        detector.episodes = EpisodeTracker.restore(parts[second:])
         detector._versions = dict(about["versions"])
         return detector
+
+
+def update_together(
+    detectors: Sequence[Detector],
+    batches: Sequence[ColumnBatch],
+    models: WitnessModels = _NOBODY,
+) -> list[Detection]:
+    """Let each detector score its own batch, as ``update`` does, in less time.
+
+    Parameters
+    ----------
+    detectors : sequence of Detector
+        Of one stream, each once: one a partition.
+    batches : sequence of ColumnBatch
+    models : WitnessModels, optional
+    """
+    first = detectors[0]
+    spec, fields = first.spec, first.spec.numeric_fields
+    for detector in detectors:
+        detector.meet(models)
+    series = [series_of(batch) for batch in batches]
+    time = np.concatenate([batch.time for batch in batches])
+    values = {
+        name: np.concatenate([_numbers(batch, name) for batch in batches])
+        for name in fields
+    }
+    if spec.target is not None:
+        predicted: NDArray[np.float64] = np.full(len(time), np.nan)
+        if models.power is not None:
+            said = [models.power.model.predict_batch(batch) for batch in batches]
+            predicted = np.concatenate(said)
+        values[CHANNELS[POWER_RESIDUAL]] = values[spec.target] - predicted
+    found = deviate_together([d.rows for d in detectors], series, time, values)
+    inputs = found.inputs(len(fields))
+    witnesses = [STATISTICAL]
+    if models.power is not None and spec.target is not None:
+        witnesses.append(POWER_RESIDUAL)
+    if models.forest is not None:
+        witnesses.append(ISOLATION_FOREST)
+        forests = [detector.forest for detector in detectors]
+        found = _asked(models.forest, forests, series, time, found, inputs)
+    scores = told(judged(found, first.settings), found, values, spec)
+    scores.witnesses = tuple(witnesses)
+    inputs = inputs[found.order.argsort()]
+    detections, start = [], 0
+    for detector, batch, names in zip(detectors, batches, series, strict=True):
+        rows = slice(start, start + len(batch))
+        mine = scores.take(rows)
+        episodes = detector.episodes.update(names, batch.time, mine)
+        detections.append(Detection(mine, episodes, inputs[rows]))
+        start = rows.stop
+    return detections
+
+
+def _asked(
+    served: ServedModel[Any],
+    forests: Sequence[StreamingDetector],
+    series: Sequence[NDArray[Any]],
+    time: NDArray[np.int64],
+    found: Deviations,
+    inputs: NDArray[np.float32],
+) -> Deviations:
+    """Add how unusual the forest's score is for its series."""
+    score = np.empty(len(time))
+    score[found.order] = served.model.score(inputs)
+    # Of a row of which nothing is known there is nothing to say.
+    score[found.order[~inputs.any(axis=1)]] = np.nan
+    values = {CHANNELS[ISOLATION_FOREST]: score}
+    said = deviate_together(forests, series, time, values)
+    # To look more usual than usual is no anomaly.
+    said.rarity[said.z < 0] = 0.0
+    return found.joined(said)
 
 
 def _name(served: ServedModel[Any]) -> str:

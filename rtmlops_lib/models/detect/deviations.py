@@ -52,10 +52,11 @@ class Deviations:
         return np.ascontiguousarray(bounded.T, np.float32)
 
     def joined(self, other: Deviations) -> Deviations:
-        """Return the metrics of both; ``other`` is of these rows, in this order."""
+        """Return the metrics of both; ``other`` was given the same rows."""
+        at = other.order.argsort()[self.order]
 
         def both(mine: NDArray[Any], theirs: NDArray[Any]) -> NDArray[Any]:
-            return np.concatenate([mine, theirs[..., other.order.argsort()]], axis=-2)
+            return np.concatenate([mine, theirs[..., at]], axis=-2)
 
         return Deviations(
             metrics=(*self.metrics, *other.metrics),

@@ -135,8 +135,8 @@ class Scores:
             return f"the metrics do not go together as usual; {sentence}"
         return sentence
 
-    def take(self, rows: NDArray[Any]) -> Scores:
-        """Return the scores of ``rows`` (indices or a boolean mask)."""
+    def take(self, rows: NDArray[Any] | slice) -> Scores:
+        """Return the scores of ``rows`` (indices, a boolean mask, a slice)."""
         return replace(
             self,
             score=self.score[rows],

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmlops_lib.models.detect import _snapshot
-from rtmlops_lib.models.detect._recursion import Moments, Recursion
+from rtmlops_lib.models.detect._recursion import Moments, Recursion, bounded
 from rtmlops_lib.models.detect._rounds import Rounds
 from rtmlops_lib.models.detect.deviations import Deviations
 from rtmlops_lib.models.detect.scores import Scores, to_score
 from rtmlops_lib.models.detect.settings import DetectorSettings
 from rtmlops_lib.models.detect.tail import surprise
 
-__all__ = ["StreamingDetector", "judged"]
+__all__ = ["StreamingDetector", "deviate_together", "judged"]
 
 Array = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class StreamingDetector:
         self._reset()
 
     def _reset(self) -> None:
-        self._recursion = Recursion(len(self.metrics), self.settings)
+        self.recursion = Recursion(len(self.metrics), self.settings)
         self._index: dict[Any, int] = {}
 
     @property
@@ -96,39 +96,21 @@ class StreamingDetector:
         values: Mapping[str, NDArray[np.float64]],
     ) -> Deviations:
         """Hold rows against the past, as ``score`` does, and learn from them."""
-        n, m = len(series), len(self.metrics)
-        rounds = Rounds.of(self._numbers(series))
-        order = rounds.order
-        x = np.stack([np.asarray(values[name], np.float64) for name in self.metrics])
-        x, time = x[:, order], time[order]
-        said = Moments.empty((len(self.settings.horizons), m, n))
-        part = self._recursion.only(rounds.series)
-        for at in rounds.slices():
-            part.advance(time[at], x[:, at], said, at)
-        self._recursion.put(rounds.series, part)
-        rarity = surprise(
-            np.abs(said.z),
-            said.tail_start,
-            said.tail_excess,
-            share=self.settings.tail_share,
-            shape=self.settings.tail_shape,
-        )
-        return Deviations(
-            self.metrics, order, x, said.z, said.level, said.spread, rarity
-        )
+        return deviate_together([self], [series], time, values)
 
     def forget(self, metric: str) -> None:
         """Know nothing any more of one metric: what it measures has changed."""
-        self._recursion.forget(self.metrics.index(metric))
+        self.recursion.forget(self.metrics.index(metric))
 
-    def _numbers(self, series: NDArray[np.object_]) -> NDArray[np.int64]:
+    def numbers_of(self, series: NDArray[np.object_]) -> NDArray[np.int64]:
+        """Return the places of series in the state; those never met get one."""
         index = self._index
         numbers = np.fromiter(
             (index.setdefault(name, len(index)) for name in series.tolist()),
             np.int64,
             len(series),
         )
-        self._recursion.grow(len(index))
+        self.recursion.grow(len(index))
         return numbers
 
     def snapshot(self) -> bytes:
@@ -140,7 +122,7 @@ class StreamingDetector:
                 "settings": asdict(self.settings),
                 "series": [list(s) if isinstance(s, tuple) else s for s in self._index],
             },
-            self._recursion.arrays(),
+            self.recursion.arrays(),
         )
 
     @classmethod
@@ -159,8 +141,62 @@ class StreamingDetector:
         detector = cls(about["metrics"], DetectorSettings(**settings))
         names = [tuple(s) if isinstance(s, list) else s for s in about["series"]]
         detector._index = {name: number for number, name in enumerate(names)}
-        detector._recursion.load(arrays)
+        detector.recursion.load(arrays)
         return detector
+
+
+def deviate_together(
+    detectors: Sequence[StreamingDetector],
+    series: Sequence[NDArray[np.object_]],
+    time: NDArray[np.int64],
+    values: Mapping[str, NDArray[np.float64]],
+) -> Deviations:
+    """Hold rows against the pasts of several detectors, which learn from them.
+
+    What is said of each row is what its own detector would have said alone, to the
+    last digit; that all go through a round together saves most of its time.
+
+    Parameters
+    ----------
+    detectors : sequence of StreamingDetector
+        Of the same metrics and settings, each once.
+    series : sequence of ndarray of object
+        The series of each detector's rows.
+    time : ndarray of int64, shape (n,)
+        Of all rows, one detector's after the other's.
+    values : mapping of str to ndarray of float, shape (n,)
+    """
+    first, n = detectors[0], len(time)
+    numbers, bounds = [], [0]
+    for detector, names in zip(detectors, series, strict=True):
+        numbers.append(detector.numbers_of(names) + bounds[-1])
+        bounds.append(bounds[-1] + len(detector.recursion))
+    rounds = Rounds.of(np.concatenate(numbers))
+    shares = []
+    for detector, start, stop in zip(detectors, bounds, bounds[1:], strict=False):
+        places = np.flatnonzero((rounds.series >= start) & (rounds.series < stop))
+        mine = rounds.series[places] - start
+        shares.append((detector.recursion, mine, places))
+    order = rounds.order
+    x = np.stack([np.asarray(values[name], np.float64) for name in first.metrics])
+    x, time = x[:, order], time[order]
+    settings = first.settings
+    said = Moments.empty((len(settings.horizons), len(first.metrics), n))
+    whole = Recursion.joined(shares)
+    clean, present = bounded(x)
+    for at in rounds.slices():
+        there = None if present is None else present[:, at]
+        whole.advance(time[at], clean[:, at], there, said, at)
+    for recursion, mine, places in shares:
+        recursion.put(mine, whole.only(places))
+    rarity = surprise(
+        np.abs(said.z),
+        said.tail_start,
+        said.tail_excess,
+        share=settings.tail_share,
+        shape=settings.tail_shape,
+    )
+    return Deviations(first.metrics, order, x, said.z, said.level, said.spread, rarity)
 
 
 def judged(deviations: Deviations, settings: DetectorSettings) -> Scores:

@@ -42,7 +42,12 @@ def surprise(
     >>> surprise(np.array([0.0, 2.0, 6.0]), u, e, share=0.01, shape=0.1).round(1)
     array([0. , 2. , 4.8])
     """
-    inside = -np.log10(share) * np.square(np.minimum(size / start, 1.0))
-    over = np.maximum(size - start, 0.0) / ((1 - shape) * excess)
-    result: NDArray[np.float64] = inside + np.log1p(shape * over) / (shape * np.log(10))
+    result = np.minimum(size / start, 1.0)
+    result *= result
+    result *= -np.log10(share)
+    # Few are in the tail, and logarithms are slow.
+    tail = size > start
+    over = size[tail] - np.broadcast_to(start, size.shape)[tail]
+    over /= (1 - shape) * np.broadcast_to(excess, size.shape)[tail]
+    result[tail] += np.log1p(shape * over) / (shape * np.log(10))
     return result

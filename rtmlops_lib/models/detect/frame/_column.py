@@ -1,4 +1,4 @@
-"""One column of one series: block after block, learned from what lies before."""
+"""Columns of series, each on its own: block by block, learned from what lies before."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from rtmlops_lib.models.detect.frame._blocks import FIRST, blocks
 from rtmlops_lib.models.detect.frame._calibrate import calibrated
 from rtmlops_lib.models.detect.frame._evidence import (
+    LARGEST,
+    PATTERNS,
     POINTWISE,
     UNITLESS,
     WEIGHTS,
     evidence,
+    pattern_evidence,
 )
-from rtmlops_lib.models.detect.frame._period import find_period
+from rtmlops_lib.models.detect.frame._period import find_periods
 from rtmlops_lib.models.detect.frame._quantiles import median, quantiles
 
 __all__ = ["KINDS", "filled", "scale_of", "surprises"]
@@ -34,98 +37,178 @@ _USUAL_SURPRISE = 0.5
 # stuck is beyond doubt after a few rows.
 _WINDOW_BEND = 6.0
 _CERTAIN = "stillness"
+# In mere noise each of ten kinds now and then is one of a hundred, windows for rows on
+# end, and their sum that of a spike. A sample that is rarer than one of a thousand is
+# so against all of its past: each further power of ten counts so much more.
+_CLEAR, _CLEAR_WEIGHT = 3.0, 2.0
+
+_PLAIN = len(KINDS) - len(PATTERNS)
+_GROWS = np.array([kind not in UNITLESS for kind in KINDS])[:, None, None]
+_WEIGHT = np.array(list(WEIGHTS.values()))[:, None, None]
+# Kinds stand in the order: samples, windows, the standstill, patterns.
+_SAMPLES = len(POINTWISE)
+_SPIKE = KINDS.index("spike")
+_BENT = (
+    slice(_SAMPLES, KINDS.index(_CERTAIN)),
+    slice(KINDS.index(_CERTAIN) + 1, len(KINDS)),
+)
 
 
 def surprises(
-    x: Array, *, patterns: bool = True, progress: Callable[[int], None] | None = None
+    x: Array,
+    lengths: NDArray[np.int64] | None = None,
+    *,
+    patterns: bool = True,
+    progress: Callable[[int], None] | None = None,
 ) -> Array:
     """Return how surprising each row is, by each kind of evidence.
 
+    Many columns are taken through a block at once, for a short one is done in less
+    time than it takes to ask for it; yet none knows of another.
+
     Parameters
     ----------
-    x : ndarray of float, shape (n,)
+    x : ndarray of float, shape (m, n)
         In order of time; NaN where absent.
+    lengths : ndarray of int64, shape (m,), optional
+        Rows that each column has, the longest first; what follows is no row.
     patterns : bool
         Whether windows are compared, which costs most.
     progress : callable, optional
-        Told after each block how many rows it had.
+        Told after each block how many values it had.
 
     Returns
     -------
-    ndarray of float, shape (kinds, n)
+    ndarray of float, shape (kinds, m, n)
         Weighted negative decimal logarithms of tail probabilities; 0 where nothing
         is known yet or the value is absent.
     """
-    present = np.isfinite(x)
+    absent = ~np.isfinite(x)
     x = filled(x)
-    result = np.zeros((len(KINDS), len(x)))
-    earnest = np.full(result.shape, np.nan)
-    plain = np.zeros(result.shape)
-    for start, stop in blocks(len(x)):
+    if lengths is None:
+        lengths = np.full(len(x), x.shape[1])
+    kinds = len(KINDS) if patterns else _PLAIN
+    result = np.zeros((len(KINDS), *x.shape))
+    # Never read before a block has written them.
+    earnest = np.empty((kinds, *x.shape))
+    plain = np.empty(earnest.shape)
+    for start, stop in blocks(x.shape[1]):
+        active = int(np.count_nonzero(lengths > start))
         begin = max(0, start - _HISTORY)
-        known = start - begin
         told = start - max(FIRST, start - _MEASURE)
         # Once enough was said in earnest, hindsight need not be bought.
         hindsight = told < _ENOUGH
-        since = max(0, known - (_MEASURE if hindsight else _SCALING))
-        middle, scale = scale_of(x[begin:start])
-        z = (x[begin:stop] - middle) / scale
-        period = find_period(z[:known])
-        found = evidence(
-            z, known, since, period, patterns=patterns, hindsight=hindsight
-        )
-        for number, kind in enumerate(KINDS):
-            if kind not in found:
-                continue
-            raw = found[kind] if kind in UNITLESS else found[kind] * scale
-            split = len(raw) - (stop - start)
-            past = earnest[number, start - told : start]
-            if hindsight:
-                past = np.concatenate([raw[:split], past])
-            now = raw[split:]
-            rare = calibrated(now, past)
-            plain[number, start:stop] = rare
-            if kind not in POINTWISE:
-                longer = plain[number, max(FIRST, start - _HISTORY) : start]
-                rare = WEIGHTS[kind] * rare * _trust(longer)
-                if kind != _CERTAIN:
-                    rare = _WINDOW_BEND * np.log1p(rare / _WINDOW_BEND)
-            else:
-                rare = WEIGHTS[kind] * rare
-            result[number, start:stop] = rare
-            earnest[number, start:stop] = now
+        raw = _raw(x[:active, begin:stop], start - begin, hindsight, patterns)
+        split = raw.shape[2] - (stop - start)
+        past = earnest[:, :active, start - told : start]
+        if hindsight:
+            past = np.concatenate([raw[:, :, :split], past], axis=2)
+        rare = calibrated(raw[:, :, split:], past)
+        earnest[:, :active, start:stop] = raw[:, :, split:]
+        plain[:, :active, start:stop] = rare
+        clear = np.maximum(rare[_SPIKE] - _CLEAR, 0.0)
+        rare *= _WEIGHT[:kinds]
+        rare[_SPIKE] += _CLEAR_WEIGHT * clear
+        longer = plain[_SAMPLES:, :active, max(FIRST, start - _HISTORY) : start]
+        rare[_SAMPLES:] *= _trust(longer)
+        for windows in _BENT:
+            part = rare[windows]
+            part /= _WINDOW_BEND
+            part += 1
+            np.log(part, out=part)
+            part *= _WINDOW_BEND
+        result[:kinds, :active, start:stop] = rare
         if progress is not None:
-            progress(stop - start)
-    result[:, ~present] = 0
+            progress(int(np.clip(lengths[:active] - start, 0, stop - start).sum()))
+    if absent.any():
+        result[:, absent] = 0
     return result
 
 
-def _trust(past: Array) -> float:
-    """Return by how much a kind of evidence counts that is often beside itself.
+def _raw(x: Array, known: int, hindsight: bool, patterns: bool) -> Array:
+    """Return evidence before it is held against its past, in units of the columns.
+
+    Parameters
+    ----------
+    x : ndarray of float, shape (m, n)
+    known : int
+        The rows to learn from; the others are to be scored.
+    hindsight : bool
+        Whether windows of the past are compared too.
+    patterns : bool
+
+    Returns
+    -------
+    ndarray of float, shape (kinds, m, rows)
+        The last rows are those to be scored, the others the past's.
+    """
+    since = max(0, known - (_MEASURE if hindsight else _SCALING))
+    middle, scale = (part[:, None] for part in scale_of(x[:, :known]))
+    z = (x - middle) / scale
+    periods = find_periods(z[:, :known])
+    np.clip(z, -LARGEST, LARGEST, out=z)
+    found = evidence(z, known, since, periods)
+    if patterns:
+        own = pattern_evidence(z, known, since if hindsight else known, periods)
+        missing = np.full((len(own), len(z), found.shape[2] - own.shape[2]), np.nan)
+        found = np.concatenate([found, np.concatenate([missing, own], axis=2)])
+    found *= np.where(_GROWS[: len(found)], scale, 1.0)
+    return found
+
+
+def _trust(past: Array) -> Array | float:
+    """Return by how much kinds of evidence count that are often beside themselves.
 
     Levels and windows of a series that wanders find something new all the time: the
     80 % quantile of their surprise is far above the half that it should be.
+
+    Parameters
+    ----------
+    past : ndarray of float, shape (kinds, m, n)
+
+    Returns
+    -------
+    ndarray of float, shape (kinds, m, 1)
     """
-    if len(past) < _ENOUGH:
+    if past.shape[2] < _ENOUGH:
         return 1.0
-    return 1 / max(1.0, quantiles(past[::4], 0.8)[0] / _USUAL_SURPRISE) ** 2
+    usual = quantiles(past[:, :, ::4], 0.8)[0][:, :, None]
+    return 1 / np.maximum(1.0, usual / _USUAL_SURPRISE) ** 2
 
 
 def filled(x: Array) -> Array:
-    """Return ``x`` with the last value before in place of absent ones."""
+    """Return ``x`` with the last value before in place of absent ones.
+
+    Parameters
+    ----------
+    x : ndarray of float, shape (..., n)
+    """
     present = np.isfinite(x)
     if present.all():
         return x
-    if not present.any():
-        return np.zeros(len(x))
-    place = np.maximum.accumulate(np.where(present, np.arange(len(x)), -1))
+    place = np.where(present, np.arange(x.shape[-1]), -1)
+    np.maximum.accumulate(place, axis=-1, out=place)
+    found = np.take_along_axis(x, np.maximum(place, 0), axis=-1)
     # Before the first value there is nothing to say: the median of nothing is 0.
-    return np.where(place < 0, 0.0, x[np.maximum(place, 0)])
+    return np.where(place < 0, 0.0, found)
 
 
-def scale_of(x: Array) -> tuple[float, float]:
-    """Return a robust middle and spread, the spread never 0."""
+def scale_of(x: Array) -> tuple[Array, Array]:
+    """Return a robust middle and spread of columns, the spread never 0.
+
+    Parameters
+    ----------
+    x : ndarray of float, shape (..., n)
+
+    Returns
+    -------
+    middle, spread : ndarray of float, shape (...)
+    """
     middle = median(x)
-    spread = 1.4826 * median(np.abs(x - middle))
-    spread = max(spread, 0.1 * float(np.std(x)))
-    return middle, spread if spread > 1e-12 * abs(middle) else 1e-3 * abs(middle) + 1e-9
+    away = x - middle[..., None]
+    variance = np.einsum("...n,...n->...", away, away) / x.shape[-1]
+    variance -= away.mean(axis=-1) ** 2
+    spread = 1.4826 * median(np.abs(away))
+    spread = np.maximum(spread, 0.1 * np.sqrt(np.maximum(variance, 0.0)))
+    size = np.abs(middle)
+    return middle, np.where(spread > 1e-12 * size, spread, 1e-3 * size + 1e-9)

@@ -1,4 +1,4 @@
-"""What speaks for an anomaly in one column, each in a measure of its own."""
+"""What speaks for an anomaly in a column, each in a measure of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from rtmlops_lib.models.detect.frame._windows import (
     median_of_last,
 )
 
-__all__ = ["POINTWISE", "UNITLESS", "WEIGHTS", "evidence"]
+__all__ = [
+    "LARGEST",
+    "PATTERNS",
+    "POINTWISE",
+    "UNITLESS",
+    "WEIGHTS",
+    "evidence",
+    "pattern_evidence",
+]
 
 Array = NDArray[np.float64]
 
@@ -38,73 +46,79 @@ WEIGHTS = {
 POINTWISE = frozenset({"forecast", "spike", "offset"})
 # Those that do not grow with the unit of the column.
 UNITLESS = frozenset({"spread", "stillness", "shape"})
-_LARGEST = 30.0
+# Those that compare windows: the last ones.
+PATTERNS = frozenset({"pattern", "shape"})
+# A deviation beyond so many spreads says no more than that it is large.
+LARGEST = 30.0
 _CLIP = 6.0
 _WIDTH, _WIDTHS = 40, (8, 160)
+# The farthest that evidence but that of windows looks back: a mean of sixty, of ten
+# samples before, of medians of three.
+_NEIGHBOURHOOD = 80
 
 
-def evidence(
-    z: Array,
-    known: int,
-    since: int,
-    period: int,
-    *,
-    patterns: bool = True,
-    hindsight: bool = True,
-) -> dict[str, Array]:
-    """Return each kind of evidence for ``z[since:]``, learned from ``z[:known]``.
+def evidence(z: Array, known: int, since: int, periods: NDArray[np.int64]) -> Array:
+    """Return each kind of evidence but windows', learned from ``z[:, :known]``.
 
     Parameters
     ----------
-    z : ndarray of float, shape (n,)
-        One column, centred, in spreads.
+    z : ndarray of float, shape (m, n)
+        Columns, centred, in spreads.
     known, since : int
         ``since <= known``: the rows between are the past's own evidence.
-    period : int
+    periods : ndarray of int64, shape (m,)
         Samples a cycle, or 0.
-    patterns : bool
-        Whether windows are compared, which costs most.
-    hindsight : bool
-        Whether windows of the past are compared too.
+
+    Returns
+    -------
+    ndarray of float, shape (kinds, m, n - since)
+        In the order of ``WEIGHTS``.
     """
-    z = np.clip(z, -_LARGEST, _LARGEST)
-    rest = without_season(z, known, period)
-    error = np.abs(autoregression_error(z, known, period, since))
-    # From here on only the neighbourhood counts: the longest window is 160.
-    origin = max(0, since - 2 * _WIDTHS[1])
-    local, at = rest[origin:], slice(since - origin, None)
+    rest = without_season(z, known, periods)
+    error = np.abs(autoregression_error(z, known, periods, since))
+    # From here on only the neighbourhood counts.
+    origin = max(0, since - _NEIGHBOURHOOD)
+    local, at = rest[:, origin:], slice(since - origin, None)
     own = slice(since - origin, known - origin)
 
     near = np.abs(local - earlier(median_of_last(local, 7), 1))
     far = np.abs(local - earlier(median_of_last(local, 25), 1))
+    base = median(rest[:, max(0, known - 1_500) : known])[:, None]
     calm = median_of_last(local, 3)
-    base = median(rest[max(0, known - 1_500) : known])
     five = mean_of_last(calm, 5)
     sixty = mean_of_last(calm, 60)
-    step = np.diff(local, prepend=local[0]) ** 2
-    usual = 9 * median(step[own]) + 1e-9
-    step = np.minimum(step, 9 * np.mean(np.minimum(step[own], usual)))
-    spread = np.log(mean_of_last(step, 12) + 1e-7)
-    moved = np.diff(z[origin:], prepend=z[origin]) ** 2
+    step = (local - earlier(local, 1)) ** 2
+    usual = 9 * median(step[:, own])[:, None] + 1e-9
+    usual = 9 * np.minimum(step[:, own], usual).mean(axis=1, keepdims=True)
+    spread = np.log(mean_of_last(np.minimum(step, usual), 12) + 1e-7)
+    moved = (z[:, origin:] - earlier(z[:, origin:], 1)) ** 2
     still = -np.log(mean_of_last(moved, 10) + 1e-7)
 
-    error_scale = median(error[: known - since]) + 1e-6
-    near_scale = median(near[own]) + 1e-6
-    found = {
-        "forecast": error,
-        "spike": np.minimum(error, near[at] * (error_scale / near_scale)),
-        "offset": far[at],
-        "level": np.abs(median_of_last(local, 5) - base)[at],
-        "long level": np.abs(sixty - base)[at],
-        "change": np.abs(five - earlier(sixty, 10))[at],
-        "spread": (spread - median(spread[own]))[at],
-        "stillness": (still - median(still[own]))[at],
-    }
-    if patterns:
-        width = int(np.clip(period or _WIDTH, *_WIDTHS))
-        # Without outliers of a row or two, which are seen without windows.
-        smooth = median_of_last(np.clip(z, -_CLIP, _CLIP), 5)
-        found["pattern"], found["shape"] = window_distances(
-            smooth, known, since if hindsight else known, width
-        )
-    return found
+    error_scale = median(error[:, : known - since])[:, None] + 1e-6
+    near_scale = median(near[:, own])[:, None] + 1e-6
+    return np.stack(
+        [
+            error,
+            np.minimum(error, near[:, at] * (error_scale / near_scale)),
+            far[:, at],
+            np.abs(median_of_last(local, 5) - base)[:, at],
+            np.abs(sixty - base)[:, at],
+            np.abs(five - earlier(sixty, 10))[:, at],
+            (spread - median(spread[:, own])[:, None])[:, at],
+            (still - median(still[:, own])[:, None])[:, at],
+        ]
+    )
+
+
+def pattern_evidence(
+    z: Array, known: int, since: int, periods: NDArray[np.int64]
+) -> Array:
+    """Return the evidence of windows, which costs most; see ``evidence``."""
+    # Without outliers of a row or two, which are seen without windows.
+    smooth = median_of_last(np.clip(z, -_CLIP, _CLIP), 5)
+    widths = np.clip(np.where(periods > 0, periods, _WIDTH), *_WIDTHS)
+    found = [
+        window_distances(column, known, since, width)
+        for column, width in zip(smooth, widths.tolist(), strict=True)
+    ]
+    return np.array(found).transpose(1, 0, 2)

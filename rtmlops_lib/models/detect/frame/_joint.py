@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from rtmlops_lib.models.detect.frame._blocks import blocks
 from rtmlops_lib.models.detect.frame._calibrate import calibrated
 from rtmlops_lib.models.detect.frame._column import filled, scale_of
+from rtmlops_lib.models.detect.frame._products import applied, moments
 from rtmlops_lib.models.detect.frame._windows import mean_of_last
 
 __all__ = ["relation_surprises"]
@@ -23,7 +24,7 @@ _LAST = 5
 _TIED = 1.5
 
 
-def relation_surprises(columns: Array) -> Array:
+def relation_surprises(x: Array, lengths: NDArray[np.int64]) -> Array:
     """Return how surprising each column is, given the others in the same row.
 
     Each column's residual on all the others comes from the inverse of their
@@ -31,31 +32,39 @@ def relation_surprises(columns: Array) -> Array:
 
     Parameters
     ----------
-    columns : ndarray of float, shape (m, n)
+    x : ndarray of float, shape (s, m, n)
+        Series of m columns, in order of time; NaN where absent.
+    lengths : ndarray of int64, shape (s,)
+        Rows that each series has, the longest first; what follows is no row.
 
     Returns
     -------
-    ndarray of float, shape (m, n)
+    ndarray of float, shape (s, m, n)
     """
-    x = np.stack([filled(column) for column in columns])
+    count = x.shape[1]
+    x = filled(x)
     result = np.zeros(x.shape)
-    for start, stop in blocks(x.shape[1]):
+    for start, stop in blocks(x.shape[2]):
+        active = int(np.count_nonzero(lengths > start))
         begin = max(0, start - _HISTORY)
         known = start - begin
         since = max(0, known - _MEASURE)
-        fits = [scale_of(column[begin:start]) for column in x]
-        middle, scale = np.array(fits).T[:, :, None]
-        z = np.clip((x[:, begin:stop] - middle) / scale, -_CLIP, _CLIP)
-        covariance = z[:, :known] @ z[:, :known].T / known
-        size = np.sqrt(np.diag(covariance)) + 1e-9
-        correlation = covariance / np.outer(size, size) + _SHRINK * np.eye(len(z))
-        precision = np.linalg.inv(correlation)
-        own = np.diag(precision)[:, None]
-        tied = precision @ (z[:, since:] / size[:, None]) / own
+        here = x[:active, :, begin:stop]
+        middle, scale = (part[..., None] for part in scale_of(here[..., :known]))
+        z = np.clip((here - middle) / scale, -_CLIP, _CLIP)
+        past = z[..., :known]
+        covariance = moments(past, past) / known
+        size = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)) + 1e-9
+        correlation = covariance / (size[:, :, None] * size[:, None])
+        precision = np.linalg.inv(correlation + _SHRINK * np.eye(count))
+        own = np.diagonal(precision, axis1=1, axis2=2)
         # A column on its own has no relation that could break.
-        alone = own[:, 0] * (1 + _SHRINK) < _TIED
-        for number in np.flatnonzero(~alone):
-            error = mean_of_last(np.abs(tied[number]), _LAST)
-            split = known - since
-            result[number, start:stop] = calibrated(error[split:], error[:split])
+        tied = own * (1 + _SHRINK) >= _TIED
+        if not tied.any():
+            continue
+        rest = applied(precision / own[..., None] / size[:, None], z[..., since:])
+        error = mean_of_last(np.abs(rest[tied]), _LAST)
+        split = known - since
+        rare = calibrated(error[:, split:], error[:, :split])
+        result[:active, :, start:stop][tied] = rare
     return result

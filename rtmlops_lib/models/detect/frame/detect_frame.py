@@ -11,7 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rtmlops_lib.models.detect.frame._column import KINDS
-from rtmlops_lib.models.detect.frame._series import alarm_surprise, score_series
+from rtmlops_lib.models.detect.frame._series import (
+    alarm_surprise,
+    score_series,
+    together,
+)
 from rtmlops_lib.models.detect.frame._table import read_table
 from rtmlops_lib.models.detect.scores import FLAG_THRESHOLD, severity_of, to_score
 
@@ -99,11 +103,18 @@ def detect_frame(
     column = np.zeros(n, np.int64)
     kind = np.zeros(n, np.int64)
     tick = None if progress is None else partial(_tell, progress, values.size)
-    for rows in table.order:
-        found = score_series(values[:, rows], tick)
-        surprise[rows] = found.surprise
-        column[rows] = found.column
-        kind[rows] = found.kind
+    series = sorted(table.order, key=len, reverse=True)
+    for group in together([len(rows) for rows in series], len(values)):
+        lengths = np.array([len(rows) for rows in series[group]])
+        x = np.full((len(lengths), len(values), lengths[0]), np.nan)
+        for own, rows in zip(x, series[group], strict=True):
+            own[:, : len(rows)] = values[:, rows]
+        found = score_series(x, lengths, tick)
+        at = np.concatenate(series[group])
+        real = np.arange(lengths[0]) < lengths[:, None]
+        surprise[at] = found.surprise[real]
+        column[at] = found.column[real]
+        kind[at] = found.kind[real]
     score = to_score(surprise, alarm_surprise(len(values)))
     flagged = score >= FLAG_THRESHOLD
     names = np.empty(len(table.values), object)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.models import PowerSettings
 from rtmlops_lib.models.detect import Detector, WitnessModels, replay
+from rtmlops_lib.models.detect.detector import update_together
 from rtmlops_lib.models.forest_settings import ForestSettings
 from rtmlops_lib.models.trial import train_witnesses
 from rtmlops_lib.simulator import DatacenterSimulator, SimulatorSettings
@@ -254,6 +255,32 @@ def test_what_a_forest_sees_does_not_depend_on_who_else_is_heard():
     quiet = replay(Detector(SPEC), cut(history()), keep_inputs=True)
     heard = replay(Detector(SPEC), cut(history()), all_models(), keep_inputs=True)
     np.testing.assert_array_equal(quiet.inputs, heard.inputs)
+
+
+@pytest.mark.parametrize("models", [WitnessModels(), all_models("forest")])
+def test_detectors_together_say_what_each_says_alone(models):
+    # Partitions that begin at different times, with the same name on two of them.
+    server = history().columns["server_id"]
+    parts = [
+        cut(history().take(np.flatnonzero(np.isin(server, names))), 700)
+        for names in (["srv-01"], ["srv-01", "srv-02", "srv-03"], ["srv-04"])
+    ]
+    alone, together = ([Detector(SPEC) for _ in parts] for _ in range(2))
+    for turn in range(4):
+        batches = {place: p[turn] for place, p in enumerate(parts) if turn < len(p)}
+        if turn == 1:
+            del batches[0]
+        expected = [alone[at].update(batch, models) for at, batch in batches.items()]
+        found = update_together(
+            [together[at] for at in batches], list(batches.values()), models
+        )
+        for mine, theirs in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(mine.scores.score, theirs.scores.score)
+            np.testing.assert_array_equal(mine.scores.metric, theirs.scores.metric)
+            np.testing.assert_array_equal(mine.inputs, theirs.inputs)
+            assert mine.episodes == theirs.episodes
+    for mine, theirs in zip(together, alone, strict=True):
+        assert mine.snapshot() == theirs.snapshot()
 
 
 @pytest.mark.slow
