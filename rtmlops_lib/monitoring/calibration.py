@@ -263,6 +263,7 @@ def _ground(
         step=table.step,
         cycle=cycle,
         probability=settings.alpha,
+        instants=table.instants,
     )
     return ground, usual
 

@@ -116,6 +116,21 @@ class Table:
             columns={name: column[rows] for name, column in self.columns.items()},
         )
 
+    @property
+    def instants(self) -> NDArray[np.int64] | None:
+        """Each row's place among the instants of all series; None if each is alone.
+
+        Rows of one series and instant, such as those of a fleet whose series nobody
+        named, are evidence of one moment.
+        """
+        if not self.clock:
+            return None
+        place = pd.factorize(self.series)[0].astype(np.int64)
+        first = np.flatnonzero(np.diff(self.time, prepend=self.time[0] - 1))
+        rank = np.searchsorted(first, np.arange(len(self)), side="right")
+        found, instant = np.unique(place * (len(first) + 1) + rank, return_inverse=True)
+        return None if len(found) == len(self) else instant.astype(np.int64)
+
     def codes(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Return each row's place in ``names``, -1 where its series is not there."""
         found = pd.Index(list(names)).get_indexer(pd.Index(self.series))

@@ -156,6 +156,18 @@ def test_rows_that_repeat_each_other_are_too_few_however_many():
     assert "independent rows, 500 are needed" in found.verdict.reason
 
 
+def test_rows_of_series_nobody_named_are_evidence_of_one_moment():
+    random = np.random.default_rng(1)
+    time = pd.date_range("2026-03-02", periods=2_000, freq="5min", tz="UTC")
+    # Twenty machines in one room: what one reads, all read.
+    room = signal.lfilter([1], [1, -0.9], random.normal(size=2_000))
+    frame = pd.DataFrame({"time": time.repeat(20), "x": room.repeat(20)})
+    frame["x"] += 0.01 * random.normal(size=len(frame))
+    found = compare_frames(frame[:20_000], frame[20_000:])
+    assert found.verdict.state == "unknown"
+    assert any("--series-column" in note for note in found.notes)
+
+
 def test_series_of_different_level_are_each_compared_with_themselves():
     def machines(seed, days, names=8, start="2026-03-02"):
         random = np.random.default_rng(seed)
