@@ -52,7 +52,7 @@ class Table:
         frame: pd.DataFrame,
         *,
         time_column: str | None = None,
-        series_column: str | None = None,
+        series_column: str | Sequence[str] | None = None,
         features: Sequence[str] | None = None,
     ) -> Table:
         """Read a frame; without a clock the order of its rows is the order of time.
@@ -61,6 +61,8 @@ class Table:
         ----------
         time_column : str, optional
             By default the only column of times, or one with a usual name.
+        series_column : str or sequence of str, optional
+            What tells series apart.
         features : sequence of str, optional
             Columns to read; those that are not there are read as missing. By default
             all but time and series.
@@ -79,7 +81,9 @@ class Table:
             raise UsageError(
                 f"the column {twice[0]!r} stands twice", remedy="rename one of them"
             )
-        for name in (time_column, series_column):
+        keys = [series_column] if isinstance(series_column, str) else series_column
+        keys = list(keys or ())
+        for name in (time_column, *keys):
             if name is not None and name not in frame.columns:
                 raise UsageError(
                     f"there is no column {name!r}",
@@ -96,11 +100,12 @@ class Table:
             notes += said
         order = np.argsort(time, kind="stable")
         series = np.full(len(frame), "", object)
-        if series_column is not None:
-            series[:] = frame[series_column].astype(str).to_numpy(object)
+        for number, key in enumerate(keys):
+            text = frame[key].astype(str).to_numpy(object)
+            series = series + "/" + text if number else text
         names = features
         if names is None:
-            taken = {time_column, series_column}
+            taken = {time_column, *keys}
             names = [name for name in frame.columns if name not in taken]
         columns = {name: _column(frame, name)[order] for name in names}
         return cls(

@@ -118,6 +118,27 @@ def test_a_window_read_more_seldom_than_the_reference_says_so():
     assert len(DriftJudge(seldom).judge(timed[:180:5]).features) == 1
 
 
+def test_series_may_be_told_apart_by_several_columns():
+    times = pd.date_range("2026-01-05", periods=3_000, freq="5min", tz="UTC")
+    parts = [
+        frame(3_000, seed, 100.0 * seed).assign(time=times, service=name, server=server)
+        for seed, (name, server) in enumerate(
+            [("web", "a"), ("web", "b"), ("api", "a"), ("api", "b")]
+        )
+    ]
+    rows = pd.concat(parts)
+    calibration = Calibration.of_frame(
+        rows, window=timedelta(hours=2), series_column=("service", "server")
+    )
+    assert calibration.series == ("api/a", "api/b", "web/a", "web/b")
+    assert calibration.features[0].profile.scale[:4].max() < 1.1
+    assert [f.name for f in calibration.features] == ["x", "service/server (unseen)"]
+    copy = Calibration.from_dict(json.loads(json.dumps(calibration.to_dict())))
+    window = rows[rows["time"] < times[24]]
+    one, other = (DriftJudge(c).judge(window) for c in (calibration, copy))
+    assert one.feature_states == other.feature_states
+
+
 def test_an_absent_feature_is_a_feature_with_all_values_missing():
     judge = judge_of()
     states = [judge.judge(pd.DataFrame({"y": np.zeros(WINDOW)})).state for _ in "abc"]
