@@ -52,7 +52,7 @@ class Calibration:
     chunk_rows : float
         Median rows of a chunk.
     span : int
-        From the first to the last row.
+        From the first to the last row, but for stray ones.
     rows : int
     chunks : int
         Whole ones.
@@ -188,14 +188,13 @@ class Calibration:
             unseen = f"{'/'.join(keys)} (unseen)"
             tau = min(feature.tau for feature in learned)
             learned.append(learn_unseen(unseen, tau, ground, settings))
-        span = int(table.time[-1] - table.time[0])
         return cls(
             reference_id=reference_id,
             window=length,
             clock=table.clock,
             step=ground.step,
             chunk_rows=chunk_rows,
-            span=span,
+            span=table.span,
             rows=len(table),
             chunks=ground.chunks,
             cycle=ground.cycle,
@@ -260,7 +259,7 @@ def _ground(
     usual = float(np.median(rows))
     whole = rows >= max(1.0, settings.min_window_share * usual)
     number = np.where(whole, np.cumsum(whole) - 1, -1)
-    cycle = cycle_of(int(table.time[-1] - table.time[0])) if table.clock else "none"
+    cycle = cycle_of(table.span) if table.clock else "none"
     ground = Ground(
         time=table.time,
         series=series,

@@ -75,7 +75,7 @@ class Table:
         """
         if len(frame) == 0:
             raise UsageError("there are no rows", remedy="give a file with rows")
-        frame = frame.rename(columns=str)
+        frame = frame.set_axis([_name(column) for column in frame.columns], axis=1)
         twice = frame.columns[frame.columns.duplicated()]
         if len(twice):
             raise UsageError(
@@ -101,7 +101,9 @@ class Table:
         order = np.argsort(time, kind="stable")
         series = np.full(len(frame), "", object)
         for number, key in enumerate(keys):
-            text = frame[key].astype(str).to_numpy(object)
+            code, labels = pd.factorize(frame[key])
+            # Absent ones, code -1, are a series of their own.
+            text = np.array([*map(str, labels), ""], object)[code]
             series = series + "/" + text if number else text
         names = features
         if names is None:
@@ -142,6 +144,13 @@ class Table:
         return np.asarray(found, np.int64)
 
     @property
+    def span(self) -> int:
+        """Time from the first row to the last, but for stray ones."""
+        first, last = np.quantile(self.time, [0.005, 0.995])
+        whole = int(self.time[-1] - self.time[0])
+        return min(whole, round((last - first) / 0.99 * 1.001))
+
+    @property
     def step(self) -> int:
         """Median time between two rows of a series; 1 without a clock."""
         if not self.clock:
@@ -164,6 +173,10 @@ class Table:
         key["time"] = self.time
         first = key.groupby(["series", "bin"], sort=False)["time"].transform("min")
         return self.take((key["time"] == first).to_numpy(np.bool_))
+
+
+def _name(column: Any) -> str:
+    return "/".join(map(str, column)) if isinstance(column, tuple) else str(column)
 
 
 def _found_time(frame: pd.DataFrame, notes: list[str]) -> str | None:
