@@ -14,14 +14,17 @@ from rtmlops_lib.store.contract import (
     Written,
 )
 from rtmlops_lib.store.model_event import ModelEvent
+from rtmlops_lib.store.retrain_job import JobState, RetrainJob
 
 __all__ = [
     "AnomalyEvent",
     "BatchTooLarge",
     "Claim",
+    "JobState",
     "ModelEvent",
     "Position",
     "RefusedRow",
+    "RetrainJob",
     "Snapshot",
     "Store",
     "StoreUnavailable",

@@ -29,8 +29,11 @@ from rtmlops_lib.store.postgres import (
     reading,
     stats,
 )
+from rtmlops_lib.store.postgres.alert_book import AlertBook
 from rtmlops_lib.store.postgres.connection import Connection
+from rtmlops_lib.store.postgres.drift_reports import DriftReports
 from rtmlops_lib.store.postgres.recompute import Recompute
+from rtmlops_lib.store.postgres.retrain_jobs import RetrainJobs
 from rtmlops_lib.store.postgres.writer import Beside, Writer
 from rtmlops_lib.streams import (
     ColumnBatch,
@@ -64,6 +67,12 @@ class PostgresStore(Store):
     application_name : str
         How the server's views show us.
 
+    Attributes
+    ----------
+    alerts : AlertBook
+    drift_reports : DriftReports
+    retrain_jobs : RetrainJobs
+
     Notes
     -----
     Two connections: what a consume loop calls goes through one, everything else
@@ -80,6 +89,9 @@ class PostgresStore(Store):
         self._loop = Connection(dsn, application_name=application_name)
         self._desk = Connection(dsn, application_name=application_name)
         self._writer = Writer(self._loop, schema)
+        self.alerts = AlertBook(self._desk, schema)
+        self.drift_reports = DriftReports(self._desk, schema)
+        self.retrain_jobs = RetrainJobs(self._desk, schema)
 
     def migrate(self, specs: Sequence[StreamSpec]) -> list[str]:
         """Bring shared tables and the specs' tables up to date; say what was done.
