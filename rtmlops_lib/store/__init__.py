@@ -1,5 +1,6 @@
 """Where events end up, exactly once."""
 
+from rtmlops_lib.store.alert import Alert, Severity
 from rtmlops_lib.store.anomaly_event import AnomalyEvent
 from rtmlops_lib.store.contract import (
     BatchTooLarge,
@@ -17,6 +18,7 @@ from rtmlops_lib.store.model_event import ModelEvent
 from rtmlops_lib.store.retrain_job import JobState, RetrainJob
 
 __all__ = [
+    "Alert",
     "AnomalyEvent",
     "BatchTooLarge",
     "Claim",
@@ -25,6 +27,7 @@ __all__ = [
     "Position",
     "RefusedRow",
     "RetrainJob",
+    "Severity",
     "Snapshot",
     "Store",
     "StoreUnavailable",
