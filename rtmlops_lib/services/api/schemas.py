@@ -51,8 +51,8 @@ def _whole(value: Any) -> Any:
 
 # PostgreSQL stores no NUL.
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=500)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_text_only), Field(strict=False)]
-VersionNumber = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**31 - 1)]
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text_only)]
+VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
 
 
 class _Request(BaseModel):

@@ -56,6 +56,7 @@ async def promote(
     gate refuses, the answer is 409 and its checks are the fields.
     """
     model = _known(context, name)
+
     def move() -> tuple[GateReport | None, list[ModelEvent]]:
         from rtmlops_lib.models.promotion import promote_version
 

@@ -89,9 +89,7 @@ def test_a_database_that_ends_all_connections_is_met_again(
 ) -> None:
     for _ in range(3):
         assert api.get("/jobs").status_code == 200
-    with closing(
-        psycopg2.connect(site.database_url.get_secret_value())
-    ) as connection:
+    with closing(psycopg2.connect(site.database_url.get_secret_value())) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(
