@@ -59,7 +59,7 @@ class Service:
 
 
 # Offsets are fixed for ever: dashboards and scrape configurations know them.
-API_PORT_OFFSET = 3
+API_PORT_OFFSET = 5
 SERVICES: tuple[Service, ...] = (
     Service("storage", ("consume", "storage"), port_offset=0),
     Service(
