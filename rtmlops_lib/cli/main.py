@@ -76,6 +76,12 @@ COMMANDS = {
     "consume": LazyCommand(
         "consume", "app", "Run a consumer until it is stopped.", _SERVICES
     ),
+    "api": LazyCommand(
+        "api",
+        "api",
+        "Serve the retraining API and its control page until it is stopped.",
+        _SERVICES,
+    ),
     "train": LazyCommand(
         "train",
         "app",
@@ -92,6 +98,18 @@ COMMANDS = {
         "evaluate",
         "evaluate",
         "Let the detectors watch a simulated fleet, and count what they found.",
+        _MODELS,
+    ),
+    "alerts": LazyCommand(
+        "alerts",
+        "app",
+        "Show alerts; note that somebody has seen them.",
+        _MODELS,
+    ),
+    "anomalies": LazyCommand(
+        "anomalies",
+        "app",
+        "Show the anomalies that detectors told of.",
         _MODELS,
     ),
     "stream": LazyCommand(
