@@ -1,0 +1,94 @@
+"""What two models said of the same events, held against the truth."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pandas as pd
+from psycopg2 import sql
+
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.store.postgres.session import Session
+from rtmlops_lib.streams import StreamSpec, prediction_spec
+
+__all__ = ["paired_error"]
+
+_NAMES = ("block", "rows", "first", "second")
+
+
+def paired_error(
+    session: Session,
+    schema: str,
+    spec: StreamSpec,
+    *,
+    model_name: str,
+    first: tuple[str, int],
+    second: tuple[str, int],
+    since: datetime,
+    until: datetime,
+    block_seconds: float,
+) -> pd.DataFrame:
+    """Return sums of absolute percentage errors by block of time.
+
+    Parameters
+    ----------
+    first, second : (str, int)
+        Role and version of each side; only events that both predicted count.
+
+    Returns
+    -------
+    DataFrame
+        ``block`` (microseconds since 1970, its beginning), ``rows``, ``first``,
+        ``second``, in order of time.
+    """
+    if spec.target is None:
+        raise UsageError(f"stream {spec.name!r} has no target")
+    keys = [spec.time.field, *spec.identity_fields]
+
+    def same(left: str, right: str) -> sql.Composable:
+        return sql.SQL(" AND ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(left, k), sql.Identifier(right, k))
+            for k in keys
+        )
+
+    # The floor is that of models.scores.percentage_errors: one reading of a server
+    # that was off must not outweigh all others.
+    query = sql.SQL(
+        "WITH size AS (SELECT greatest(0.01 * percentile_cont(0.5) WITHIN GROUP "
+        "(ORDER BY abs({target})), 1e-12) AS floor FROM {events} "
+        "WHERE {time} >= %(since)s AND {time} < %(until)s) "
+        "SELECT (floor(extract(epoch FROM e.{time}) / %(block)s) * %(block)s * 1000000)"
+        "::bigint AS block, count(*) AS rows, "
+        "sum(abs(a.predicted - e.{target}) / greatest(abs(e.{target}), floor)), "
+        "sum(abs(b.predicted - e.{target}) / greatest(abs(e.{target}), floor)) "
+        "FROM size, {predictions} a JOIN {predictions} b ON {paired} "
+        "JOIN {events} e ON {event} "
+        "WHERE a.{time} >= %(since)s AND a.{time} < %(until)s "
+        "AND a.model_name = %(name)s AND a.role = %(role)s "
+        "AND a.model_version = %(version)s AND b.model_name = %(name)s "
+        "AND b.role = %(other_role)s AND b.model_version = %(other_version)s "
+        "AND b.{time} >= %(since)s AND b.{time} < %(until)s "
+        "AND e.{time} >= %(since)s AND e.{time} < %(until)s "
+        "AND e.{target} IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ).format(
+        time=sql.Identifier(spec.time.field),
+        target=sql.Identifier(spec.target),
+        predictions=sql.Identifier(schema, prediction_spec(spec).table),
+        events=sql.Identifier(schema, spec.table),
+        paired=same("b", "a"),
+        event=same("e", "a"),
+    )
+    rows = session.rows(
+        query,
+        {
+            "block": block_seconds,
+            "since": since,
+            "until": until,
+            "name": model_name,
+            "role": first[0],
+            "version": first[1],
+            "other_role": second[0],
+            "other_version": second[1],
+        },
+    )
+    return pd.DataFrame(rows, columns=list(_NAMES))
