@@ -76,6 +76,18 @@ COMMANDS = {
     "consume": LazyCommand(
         "consume", "app", "Run a consumer until it is stopped.", _SERVICES
     ),
+    "monitor": LazyCommand(
+        "monitor",
+        "monitor",
+        "Watch live error and drift; ask for a training where the error grew.",
+        _SERVICES,
+    ),
+    "trainer": LazyCommand(
+        "trainer",
+        "trainer",
+        "Train by a daily schedule, and whenever somebody asks.",
+        _SERVICES,
+    ),
     "train": LazyCommand(
         "train",
         "app",

@@ -68,6 +68,8 @@ SERVICES: tuple[Service, ...] = (
     # Until a first model was trained and promoted there is nothing to predict with.
     Service("predictor", ("consume", "predictor"), port_offset=1, may_wait=True),
     Service("detector", ("consume", "detector"), port_offset=2),
+    Service("monitor", ("monitor",), port_offset=3),
+    Service("trainer", ("trainer",), port_offset=4),
 )
 
 MAY_WAIT = frozenset(service.name for service in SERVICES if service.may_wait)
@@ -79,7 +81,7 @@ def chosen_services(text: str) -> list[Service]:
     Examples
     --------
     >>> [service.name for service in chosen_services("all")]
-    ['storage', 'predictor', 'detector']
+    ['storage', 'predictor', 'detector', 'monitor', 'trainer']
 
     Raises
     ------
