@@ -1,0 +1,278 @@
+"""A reference, and how far its own chunks stray from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.monitoring._learn import (
+    Ground,
+    learn_column,
+    learn_unseen,
+    skip_reason,
+)
+from rtmlops_lib.monitoring.feature_reference import FeatureReference
+from rtmlops_lib.monitoring.profile import CYCLES, HOUR_US, cycle_of
+from rtmlops_lib.monitoring.settings import DriftSettings
+from rtmlops_lib.monitoring.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Calibration"]
+
+_MICROS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a stream was like, and thresholds that it does not cross by itself.
+
+    The reference is cut into chunks as long as the windows to come. Each number is
+    taken relative to its series' weekly profile, in its standard deviation; each
+    chunk is compared with the rest, and the tail of these effects gives the
+    threshold. So it holds the autocorrelation, the anomalies and the errors of the
+    profile itself, whatever they are.
+
+    Parameters
+    ----------
+    reference_id : str
+        Which reference: the model's version, a file.
+    window : int
+        Length of a chunk: microseconds, or rows where there is no clock.
+    clock : bool
+    step : int
+        Time between two rows of a series; windows are thinned to it.
+    chunk_rows : float
+        Median rows of a chunk.
+    span : int
+        From the first to the last row.
+    rows : int
+    chunks : int
+        Whole ones.
+    cycle : str
+        Which profile was taken away.
+    series : tuple of str
+        Names of those seen.
+    series_column, time_column : str, optional
+    features : tuple of FeatureReference
+    skipped : dict of str to str
+        Columns that are not compared, and why.
+    settings : DriftSettings
+    notes : tuple of str
+
+    Notes
+    -----
+    Taught in chapter 09.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> random = np.random.default_rng(1)
+    >>> frame = pd.DataFrame({"load": random.normal(size=5_000)})
+    >>> calibration = Calibration.of_frame(frame, window=100)
+    >>> calibration.chunks, bool(0.1 < calibration.features[0].threshold < 0.6)
+    (50, True)
+    """
+
+    reference_id: str
+    window: int
+    clock: bool
+    step: int
+    chunk_rows: float
+    span: int
+    rows: int
+    chunks: int
+    cycle: str
+    series: tuple[str, ...]
+    series_column: str | None
+    time_column: str | None
+    features: tuple[FeatureReference, ...]
+    skipped: dict[str, str]
+    settings: DriftSettings = field(default_factory=DriftSettings)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of_frame(
+        cls,
+        reference: pd.DataFrame,
+        *,
+        window: timedelta | int,
+        features: Sequence[str] | None = None,
+        time_column: str | None = None,
+        series_column: str | None = None,
+        step: timedelta | None = None,
+        reference_id: str = "reference",
+        settings: DriftSettings | None = None,
+    ) -> Calibration:
+        """Learn from a reference's rows, in any order.
+
+        Parameters
+        ----------
+        reference : DataFrame
+            What the model was trained on, or a sample of whole instants of it.
+        window : timedelta or int
+            Length of the windows to be judged; in rows where there is no clock.
+        features : sequence of str, optional
+            Columns to watch. By default all but time and series.
+        step : timedelta, optional
+            Sampling step of the windows, where it is longer than the reference's.
+
+        Raises
+        ------
+        UsageError
+            As ``Table.of_frame``; without a column to watch; for a window of the
+            wrong kind.
+        """
+        table = Table.of_frame(
+            reference,
+            time_column=time_column,
+            series_column=series_column,
+            features=features,
+        )
+        return cls.of_table(
+            table,
+            window=window,
+            time_column=time_column,
+            series_column=series_column,
+            step=step,
+            reference_id=reference_id,
+            settings=settings,
+        )
+
+    @classmethod
+    def of_table(
+        cls,
+        table: Table,
+        *,
+        window: timedelta | int,
+        time_column: str | None = None,
+        series_column: str | None = None,
+        step: timedelta | None = None,
+        reference_id: str = "reference",
+        settings: DriftSettings | None = None,
+    ) -> Calibration:
+        """As ``of_frame``, of rows that were read already."""
+        settings = DriftSettings() if settings is None else settings
+        length = _length(window, table.clock)
+        if step is not None:
+            table = table.thinned(round(step.total_seconds() * _MICROS))
+        names, code = np.unique(table.series.astype(str), return_inverse=True)
+        ground, chunk_rows = _ground(table, code, length, settings)
+        skipped, learned = {}, []
+        for name, column in table.columns.items():
+            why = skip_reason(column, ground)
+            if why is not None:
+                skipped[name] = why
+            else:
+                learned.append(learn_column(name, column, ground, settings))
+        if not learned:
+            raise UsageError(
+                "the reference has no column to watch"
+                + "".join(f"; {name}: {why}" for name, why in skipped.items()),
+                remedy="give columns of numbers or categories",
+            )
+        if series_column is not None:
+            unseen = f"{series_column} (unseen)"
+            learned.append(learn_unseen(unseen, ground, settings))
+        span = int(table.time[-1] - table.time[0])
+        return cls(
+            reference_id=reference_id,
+            window=length,
+            clock=table.clock,
+            step=ground.step,
+            chunk_rows=chunk_rows,
+            span=span,
+            rows=len(table),
+            chunks=ground.chunks,
+            cycle=ground.cycle,
+            series=tuple(names.tolist()),
+            series_column=series_column,
+            time_column=time_column,
+            features=tuple(learned),
+            skipped=skipped,
+            settings=settings,
+            notes=(*table.notes, *_profile_note(table, ground.cycle)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, fit for JSON."""
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return {
+            **plain,
+            "series": list(self.series),
+            "notes": list(self.notes),
+            "features": [feature.to_dict() for feature in self.features],
+            "settings": self.settings.model_dump(),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Calibration:
+        """Return what ``to_dict`` was made of."""
+        given = dict(plain)
+        given["series"], given["notes"] = tuple(given["series"]), tuple(given["notes"])
+        given["features"] = tuple(map(FeatureReference.from_dict, given["features"]))
+        given["settings"] = DriftSettings(**given["settings"])
+        return cls(**given)
+
+
+def _length(window: timedelta | int, clock: bool) -> int:
+    if clock != isinstance(window, timedelta):
+        raise UsageError(
+            f"the reference has {'a' if clock else 'no'} clock, the window is {window}",
+            remedy="give a timedelta where there are times, a number of rows else",
+        )
+    length = (
+        round(window.total_seconds() * _MICROS)
+        if isinstance(window, timedelta)
+        else window
+    )
+    if length < 1:
+        raise UsageError(f"the window {window} is empty", remedy="give a longer one")
+    return length
+
+
+def _ground(
+    table: Table,
+    series: NDArray[np.int64],
+    window: int,
+    settings: DriftSettings,
+) -> tuple[Ground, float]:
+    # By rank, not by number: one stray time must not fill years with empty chunks.
+    _, chunk, rows = np.unique(
+        table.time // window, return_inverse=True, return_counts=True
+    )
+    usual = float(np.median(rows))
+    whole = rows >= max(1.0, settings.min_window_share * usual)
+    number = np.where(whole, np.cumsum(whole) - 1, -1)
+    cycle = cycle_of(int(table.time[-1] - table.time[0])) if table.clock else "none"
+    ground = Ground(
+        time=table.time,
+        series=series,
+        # The hour, as the profile's cells; a chunk where there is no such profile.
+        occasion=table.time // HOUR_US if CYCLES[cycle] > 1 else chunk,
+        chunk=number[chunk],
+        chunks=int(whole.sum()),
+        step=table.step,
+        cycle=cycle,
+        probability=settings.alpha / max(1, len(table.columns)),
+    )
+    return ground, usual
+
+
+def _profile_note(table: Table, cycle: str) -> list[str]:
+    if not table.clock:
+        return []
+    notes = {
+        "none": "the reference is shorter than two days: hours of the day are not "
+        "told apart",
+        "hour of day": "the reference is shorter than a week: weekends are not told "
+        "apart",
+    }
+    return [notes[cycle]] if cycle in notes else []

@@ -1,0 +1,73 @@
+"""What a judge remembers between two windows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+__all__ = ["Memory", "WindowMarks"]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowMarks:
+    """One judged window.
+
+    Parameters
+    ----------
+    start, end : str
+        ISO 8601, or row numbers.
+    marks : dict of str to int
+        By feature: 2 over the threshold, 1 close to it, 0 below.
+    effects : dict of str to float
+    effective_rows : dict of str to float
+    """
+
+    start: str
+    end: str
+    marks: dict[str, int]
+    effects: dict[str, float | None]
+    effective_rows: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Windows so far, newest last, and what was told of them.
+
+    Parameters
+    ----------
+    windows : tuple of WindowMarks
+    drifting : tuple of str
+        Features that drift.
+    since_alert : int, optional
+        Windows since the last alert; None before any.
+    told : bool
+        Whether the present drift was told of.
+    """
+
+    windows: tuple[WindowMarks, ...] = ()
+    drifting: tuple[str, ...] = ()
+    since_alert: int | None = None
+    told: bool = False
+
+    def with_window(self, window: WindowMarks, at_most: int) -> Memory:
+        """Return this memory and one more window."""
+        return replace(self, windows=(*self.windows, window)[-at_most:])
+
+    def marks(self, feature: str, count: int) -> tuple[int, ...]:
+        """Return a feature's newest marks."""
+        return tuple(window.marks.get(feature, 0) for window in self.windows[-count:])
+
+    def effective_rows(self, feature: str) -> float:
+        """Return what all remembered windows hold of a feature."""
+        return sum(window.effective_rows.get(feature, 0.0) for window in self.windows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, fit for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Memory:
+        """Return what ``to_dict`` was made of."""
+        windows = tuple(WindowMarks(**window) for window in plain["windows"])
+        rest = {**plain, "windows": windows, "drifting": tuple(plain["drifting"])}
+        return cls(**rest)

@@ -1,0 +1,195 @@
+"""Anybody's rows in the order of time: numbers, categories, series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.monitoring._times import read_times, time_like
+
+__all__ = ["Table"]
+
+Rows = NDArray[Any]
+
+_NOWHERE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A frame that was understood.
+
+    Parameters
+    ----------
+    time : ndarray of int64, shape (n,)
+        Ascending: microseconds since 1970 where there is a clock, else row numbers.
+    clock : bool
+    series : ndarray of object, shape (n,)
+        Name of each row's series; "" where there is but one.
+    columns : dict of str to ndarray, shape (n,)
+        float64 with NaN for numbers; objects, ``str`` or None, for categories.
+    notes : tuple of str
+        What the reader of a verdict should know.
+    """
+
+    time: NDArray[np.int64]
+    clock: bool
+    series: NDArray[np.object_]
+    columns: dict[str, Rows]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @classmethod
+    def of_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        time_column: str | None = None,
+        series_column: str | None = None,
+        features: Sequence[str] | None = None,
+    ) -> Table:
+        """Read a frame; without a clock the order of its rows is the order of time.
+
+        Parameters
+        ----------
+        time_column : str, optional
+            By default the only column of times, or one with a usual name.
+        features : sequence of str, optional
+            Columns to read; those that are not there are read as missing. By default
+            all but time and series.
+
+        Raises
+        ------
+        UsageError
+            For an empty frame, a column that is not there or stands twice, times
+            that cannot be read.
+        """
+        if len(frame) == 0:
+            raise UsageError("there are no rows", remedy="give a file with rows")
+        frame = frame.rename(columns=str)
+        twice = frame.columns[frame.columns.duplicated()]
+        if len(twice):
+            raise UsageError(
+                f"the column {twice[0]!r} stands twice", remedy="rename one of them"
+            )
+        for name in (time_column, series_column):
+            if name is not None and name not in frame.columns:
+                raise UsageError(
+                    f"there is no column {name!r}",
+                    remedy=f"give one of {', '.join(frame.columns)}",
+                )
+        notes: list[str] = []
+        if time_column is None:
+            time_column = _found_time(frame, notes)
+        if time_column is None:
+            time = np.arange(len(frame), dtype=np.int64)
+        else:
+            frame = _once(frame, notes)
+            time, said = read_times(frame[time_column], time_column)
+            notes += said
+        order = np.argsort(time, kind="stable")
+        series = np.full(len(frame), "", object)
+        if series_column is not None:
+            series[:] = frame[series_column].astype(str).to_numpy(object)
+        names = features
+        if names is None:
+            taken = {time_column, series_column}
+            names = [name for name in frame.columns if name not in taken]
+        columns = {name: _column(frame, name)[order] for name in names}
+        return cls(
+            time[order], time_column is not None, series[order], columns, tuple(notes)
+        )
+
+    def take(self, rows: Rows) -> Table:
+        """Return the rows at these places, or where the mask is true."""
+        return replace(
+            self,
+            time=self.time[rows],
+            series=self.series[rows],
+            columns={name: column[rows] for name, column in self.columns.items()},
+        )
+
+    def codes(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Return each row's place in ``names``, -1 where its series is not there."""
+        found = pd.Index(list(names)).get_indexer(pd.Index(self.series))
+        return np.asarray(found, np.int64)
+
+    @property
+    def step(self) -> int:
+        """Median time between two rows of a series; 1 without a clock."""
+        if not self.clock:
+            return 1
+        place = pd.factorize(self.series)[0]
+        order = np.lexsort((self.time, place))
+        gaps = np.diff(self.time[order])[np.diff(place[order]) == 0]
+        gaps = gaps[gaps > 0]
+        return int(np.median(gaps)) if len(gaps) else 1
+
+    def thinned(self, step: int) -> Table:
+        """Return the first instant of each series in each ``step``.
+
+        A window must be sampled as the reference was: the same time in finer steps
+        would look like more evidence.
+        """
+        if not self.clock or step <= 1.5 * self.step:
+            return self
+        key = pd.DataFrame({"series": self.series, "bin": self.time // step})
+        key["time"] = self.time
+        first = key.groupby(["series", "bin"], sort=False)["time"].transform("min")
+        return self.take((key["time"] == first).to_numpy(np.bool_))
+
+
+def _found_time(frame: pd.DataFrame, notes: list[str]) -> str | None:
+    name = time_like(frame)
+    if name is not None:
+        try:
+            read_times(frame[name], name)
+        except UsageError:
+            pass
+        else:
+            notes.append(f"time is taken from column {name!r}")
+            return str(name)
+    notes.append("no time column: row order is taken as time order")
+    return None
+
+
+def _once(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Leave out rows that stand twice; without a clock they are equal readings."""
+    try:
+        repeated = np.asarray(frame.duplicated(), np.bool_)
+    except TypeError:  # lists and the like have no hash
+        return frame
+    if repeated.any():
+        notes.append(f"{int(repeated.sum()):,} rows that stood twice left out")
+    return frame.loc[~repeated]
+
+
+def _column(frame: pd.DataFrame, name: str) -> Rows:
+    if name not in frame.columns:
+        return np.full(len(frame), np.nan)
+    column = frame[name]
+    if pd.api.types.is_timedelta64_dtype(column.dtype):
+        return np.asarray(column.dt.total_seconds(), np.float64)
+    if column.dtype == object and not column.isna().all():
+        kinds = {type(value) for value in column.dropna().head(1_000)}
+        if not kinds & {str, bool, list, dict}:
+            numeric = pd.to_numeric(column, errors="coerce")
+            column = column if numeric.isna().all() else numeric
+    if pd.api.types.is_bool_dtype(column.dtype) or not (
+        pd.api.types.is_numeric_dtype(column.dtype) or column.isna().all()
+    ):
+        text = np.full(len(column), None, object)
+        known = column.notna().to_numpy(np.bool_)
+        text[known] = column[known].astype(str).to_numpy(object)
+        return text
+    values = pd.to_numeric(column, errors="coerce").to_numpy(
+        np.float64, na_value=np.nan
+    )
+    return np.where(np.isfinite(values), np.clip(values, -1e150, 1e150), np.nan)
