@@ -1,5 +1,6 @@
 """Where events end up, exactly once."""
 
+from rtmlops_lib.store.alert import Alert, Severity
 from rtmlops_lib.store.anomaly_event import AnomalyEvent
 from rtmlops_lib.store.contract import (
     BatchTooLarge,
@@ -18,6 +19,7 @@ from rtmlops_lib.store.probation import Probation, ProbationState
 from rtmlops_lib.store.retrain_job import JobState, RetrainJob
 
 __all__ = [
+    "Alert",
     "AnomalyEvent",
     "BatchTooLarge",
     "Claim",
@@ -28,6 +30,7 @@ __all__ = [
     "ProbationState",
     "RefusedRow",
     "RetrainJob",
+    "Severity",
     "Snapshot",
     "Store",
     "StoreUnavailable",

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from psycopg2 import sql
+
+from rtmlops_lib.store.alert import Alert, Severity
+from rtmlops_lib.store.postgres.session import Session
 
 if TYPE_CHECKING:
     from rtmlops_lib.store.postgres.connection import Connection
 
 __all__ = ["AlertBook"]
 
-_SECONDS = 15.0
-Severity = Literal["info", "warning", "critical"]
+_COLUMNS = (
+    "id",
+    "raised_at",
+    "updated_at",
+    "source",
+    "kind",
+    "severity",
+    "stream",
+    "message",
+    "detail",
+    "key",
+    "times_reported",
+    "acknowledged_at",
+    "acknowledged_by",
+    "resolved_at",
+)
 
 
 class AlertBook:
@@ -25,10 +42,15 @@ class AlertBook:
     ----------
     connection : Connection
     schema : str
+    seconds : float
+        How long one call may take.
     """
 
-    def __init__(self, connection: Connection, schema: str) -> None:
+    def __init__(
+        self, connection: Connection, schema: str, *, seconds: float = 15.0
+    ) -> None:
         self._connection = connection
+        self._seconds = seconds
         self._table = sql.Identifier(schema, "alerts")
 
     def report(
@@ -50,45 +72,47 @@ class AlertBook:
         new : bool
             Whether it was raised by this call.
         """
-        with self._connection.within(_SECONDS) as session:
-            row = session.rows(
-                self._text(
-                    "INSERT INTO {table} AS a (kind, severity, stream, message, "
-                    "detail, source, key) VALUES (%s, %s, %s, %s, %s, %s, %s) "
-                    "ON CONFLICT (source, key) "
-                    "WHERE resolved_at IS NULL AND key IS NOT NULL DO UPDATE SET "
-                    "updated_at = now(), times_reported = a.times_reported + 1, "
-                    "severity = excluded.severity, message = excluded.message, "
-                    "detail = excluded.detail RETURNING id, times_reported"
-                ),
-                (
-                    kind,
-                    severity,
-                    stream,
-                    message,
-                    json.dumps(dict(detail or {})),
-                    source,
-                    key,
-                ),
-            )[0]
-        return int(row[0]), row[1] == 1
+        alert = Alert(key, kind, severity, message, stream, detail or {})
+        return self.report_all([alert], source=source)[0]
+
+    def report_all(
+        self, alerts: Iterable[Alert], *, source: str = "rtmlops"
+    ) -> list[tuple[int, bool]]:
+        """Report several, all of them or none; return what ``report`` does of each."""
+        # In one order for all, or two calls could wait for each other.
+        asked = list(alerts)
+        order = sorted(range(len(asked)), key=lambda index: asked[index].key)
+        found: dict[int, tuple[int, bool]] = {}
+        with self._connection.within(self._seconds) as session:
+            session.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            for index in order:
+                found[index] = self._report(session, asked[index], source)
+            session.commit()
+        return [found[index] for index in range(len(asked))]
 
     def resolve(self, key: str, *, source: str = "rtmlops") -> bool:
         """Close what is open under this key; False where nothing was."""
-        with self._connection.within(_SECONDS) as session:
-            return bool(
-                session.execute(
-                    self._text(
-                        "UPDATE {table} SET resolved_at = now(), updated_at = now() "
-                        "WHERE source = %s AND key = %s AND resolved_at IS NULL"
-                    ),
-                    (source, key),
-                )
+        return bool(self.resolve_all([key], source=source))
+
+    def resolve_all(
+        self, keys: Iterable[str], *, source: str = "rtmlops"
+    ) -> dict[str, int]:
+        """Close what is open under these keys; return the ids by key."""
+        with self._connection.within(self._seconds) as session:
+            rows = session.rows(
+                self._text(
+                    "UPDATE {table} SET resolved_at = now(), updated_at = now() "
+                    "WHERE id IN (SELECT id FROM {table} WHERE source = %s "
+                    "AND key = ANY(%s) AND resolved_at IS NULL "
+                    "ORDER BY key FOR UPDATE) RETURNING key, id"
+                ),
+                (source, list(keys)),
             )
+        return {key: int(alert_id) for key, alert_id in rows}
 
     def acknowledge(self, alert_id: int, by: str) -> bool:
         """Note who has seen it; False where there is no such alert."""
-        with self._connection.within(_SECONDS) as session:
+        with self._connection.within(self._seconds) as session:
             return bool(
                 session.execute(
                     self._text(
@@ -101,18 +125,55 @@ class AlertBook:
             )
 
     def newest(self, *, open_only: bool = False, limit: int = 100) -> pd.DataFrame:
-        """Return alerts, newest first."""
-        with self._connection.within(_SECONDS) as session:
+        """Return alerts, newest first.
+
+        One without a key tells of what happened once: it is open until somebody has
+        acknowledged it.
+        """
+        return pd.DataFrame(
+            self.records(open_only=open_only, limit=limit), columns=[*_COLUMNS]
+        )
+
+    def records(
+        self, *, open_only: bool = False, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Return the same as plain mappings, None where nothing is."""
+        with self._connection.within(self._seconds) as session:
             rows = session.rows(
-                self._text(
-                    "SELECT id, raised_at, updated_at, source, kind, severity, stream, "
-                    "message, detail, key, times_reported, acknowledged_at, "
-                    "acknowledged_by, resolved_at FROM {table} "
-                    "WHERE NOT %s OR resolved_at IS NULL ORDER BY id DESC LIMIT %s"
+                sql.SQL(
+                    "SELECT {columns} FROM {table} "
+                    "WHERE NOT %s OR (resolved_at IS NULL AND (key IS NOT NULL "
+                    "OR acknowledged_at IS NULL)) ORDER BY id DESC LIMIT %s"
+                ).format(
+                    columns=sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)),
+                    table=self._table,
                 ),
                 (open_only, limit),
             )
-            return pd.DataFrame(rows, columns=list(session.names()))
+        return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+
+    def _report(self, session: Session, alert: Alert, source: str) -> tuple[int, bool]:
+        row = session.rows(
+            self._text(
+                "INSERT INTO {table} AS a (kind, severity, stream, message, "
+                "detail, source, key) VALUES (%s, %s, %s, %s, %s, %s, %s) "
+                "ON CONFLICT (source, key) "
+                "WHERE resolved_at IS NULL AND key IS NOT NULL DO UPDATE SET "
+                "updated_at = now(), times_reported = a.times_reported + 1, "
+                "severity = excluded.severity, message = excluded.message, "
+                "detail = excluded.detail RETURNING id, times_reported"
+            ),
+            (
+                alert.kind,
+                alert.severity,
+                alert.stream,
+                alert.message,
+                json.dumps(dict(alert.detail)),
+                source,
+                alert.key,
+            ),
+        )[0]
+        return int(row[0]), row[1] == 1
 
     def _text(self, text: str) -> sql.Composed:
         return sql.SQL(text).format(table=self._table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ _COLUMNS = sql.SQL(", ").join(
     sql.SQL("id::text") if f.name == "id" else sql.Identifier(f.name)
     for f in fields(RetrainJob)
 )
-_SECONDS = 15.0
 
 
 class RetrainJobs:
@@ -31,10 +31,15 @@ class RetrainJobs:
     ----------
     connection : Connection
     schema : str
+    seconds : float
+        How long one call may take.
     """
 
-    def __init__(self, connection: Connection, schema: str) -> None:
+    def __init__(
+        self, connection: Connection, schema: str, *, seconds: float = 15.0
+    ) -> None:
         self._connection = connection
+        self._seconds = seconds
         self._table = sql.Identifier(schema, "retrain_jobs")
 
     def request(
@@ -59,12 +64,9 @@ class RetrainJobs:
             0 for a new job; -1 for one that was open; else how long the cooldown,
             counted from the end of the last job, still lasts.
         """
-        # An open job may end between the two statements: then there is room for ours.
         while True:
-            with self._connection.within(_SECONDS) as session:
-                wait = self._cooling(session, model_name, cooldown_seconds)
-                if wait > 0:
-                    return None, wait
+            with self._connection.within(self._seconds) as session:
+                session.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
                 job = self._one(
                     session,
                     "INSERT INTO {table} (model_name, stream, kind, trigger, reason, "
@@ -81,33 +83,62 @@ class RetrainJobs:
                         json.dumps(dict(options or {})),
                     ),
                 )
-                if job is not None:
-                    return job, 0.0
-                job = self._open(session, model_name)
-                if job is not None:
-                    return job, -1.0
+                if job is None:
+                    # One that is open; when it ended a moment ago, there is room for
+                    # ours: once more.
+                    job = self._open(session, model_name)
+                    if job is not None:
+                        return job, -1.0
+                    continue
+                # Asked only now that no other job can be open: one that ended while
+                # we came counts.
+                wait = self._cooling(session, model_name, cooldown_seconds)
+                if wait > 0:
+                    session.rollback()
+                    return None, wait
+                session.commit()
+                return job, 0.0
 
     def get(self, job_id: str) -> RetrainJob | None:
         """Return one job, None where there is no such."""
-        with self._connection.within(_SECONDS) as session:
+        try:
+            wanted = str(uuid.UUID(job_id))
+        except ValueError:
+            return None
+        with self._connection.within(self._seconds) as session:
             return self._one(
                 session,
-                "SELECT {columns} FROM {table} WHERE id::text = %s",
-                (job_id.lower(),),
+                "SELECT {columns} FROM {table} WHERE id = %s::uuid",
+                (wanted,),
             )
 
     def newest(
-        self, *, limit: int = 50, model_name: str | None = None
+        self,
+        *,
+        limit: int = 50,
+        model_name: str | None = None,
+        state: JobState | None = None,
     ) -> list[RetrainJob]:
         """Return the jobs asked for last, newest first."""
-        with self._connection.within(_SECONDS) as session:
+        with self._connection.within(self._seconds) as session:
             return self._all(
                 session,
                 "SELECT {columns} FROM {table} "
-                "WHERE %(name)s::text IS NULL OR model_name = %(name)s "
+                "WHERE (%(name)s::text IS NULL OR model_name = %(name)s) "
+                "AND (%(state)s::text IS NULL OR state = %(state)s) "
                 "ORDER BY requested_at DESC, id LIMIT %(limit)s",
-                {"name": model_name, "limit": limit},
+                {"name": model_name, "state": state, "limit": limit},
             )
+
+    def counts(self) -> dict[tuple[str, JobState], int]:
+        """Return how many jobs there are, by model and state."""
+        with self._connection.within(self._seconds) as session:
+            rows = session.rows(
+                self._text(
+                    "SELECT model_name, state, count(*) FROM {table} GROUP BY 1, 2"
+                )
+            )
+        return {(name, state): count for name, state, count in rows}
 
     def take(
         self, worker: str, *, abandoned_seconds: float = 60.0
@@ -116,7 +147,7 @@ class RetrainJobs:
 
         Two workers never get the same one.
         """
-        with self._connection.within(_SECONDS) as session:
+        with self._connection.within(self._seconds) as session:
             return self._one(
                 session,
                 "UPDATE {table} SET state = 'running', worker = %(worker)s, "
@@ -124,7 +155,7 @@ class RetrainJobs:
                 "WHERE id = (SELECT id FROM {table} WHERE state = 'queued' "
                 "OR (state = 'running' AND heartbeat_at < "
                 "now() - %(abandoned)s * interval '1 second') "
-                "ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED) "
+                "ORDER BY requested_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) "
                 "RETURNING {columns}",
                 {"worker": worker, "abandoned": abandoned_seconds},
             )
@@ -171,7 +202,7 @@ class RetrainJobs:
         return self._change(job, "version = %(version)s", version=version)
 
     def _change(self, job: RetrainJob, change: str, **values: Any) -> bool:
-        with self._connection.within(_SECONDS) as session:
+        with self._connection.within(self._seconds) as session:
             touched = session.execute(
                 self._text(
                     f"UPDATE {{table}} SET {change} WHERE id = %(id)s::uuid "  # noqa: S608 - constants only
@@ -188,11 +219,12 @@ class RetrainJobs:
         return touched == 1
 
     def _cooling(self, session: Session, model_name: str, seconds: float) -> float:
-        if seconds <= 0 or self._open(session, model_name) is not None:
+        if seconds <= 0:
             return 0.0
         since = session.value(
             self._text(
-                "SELECT extract(epoch FROM now() - max(finished_at)) FROM {table} "
+                "SELECT extract(epoch FROM clock_timestamp() - max(finished_at)) "
+                "FROM {table} "
                 "WHERE model_name = %s AND state <> 'cancelled'"
             ),
             (model_name,),

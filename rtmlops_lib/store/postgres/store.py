@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from psycopg2 import sql
+
 from rtmlops_lib.store.anomaly_event import AnomalyEvent
 from rtmlops_lib.store.contract import (
     Claim,
@@ -19,8 +21,10 @@ from rtmlops_lib.store.contract import (
     Written,
 )
 from rtmlops_lib.store.postgres import (
+    anomaly_events,
     backfill,
     flags,
+    live_error,
     maintenance,
     migration,
     model_ledger,
@@ -70,6 +74,8 @@ class PostgresStore(Store):
         Where all tables are; ``migrate`` creates it.
     application_name : str
         How the server's views show us.
+    book_seconds : float
+        How long a call of ``alerts`` or ``retrain_jobs`` may take.
 
     Attributes
     ----------
@@ -88,16 +94,21 @@ class PostgresStore(Store):
     consistency: Literal["atomic", "idempotent"] = "atomic"
 
     def __init__(
-        self, dsn: str, *, schema: str = "public", application_name: str = "rtmlops"
+        self,
+        dsn: str,
+        *,
+        schema: str = "public",
+        application_name: str = "rtmlops",
+        book_seconds: float = 15.0,
     ) -> None:
         self.schema = schema
         self._loop = Connection(dsn, application_name=application_name)
         self._desk = Connection(dsn, application_name=application_name)
         self._writer = Writer(self._loop, schema)
-        self.alerts = AlertBook(self._desk, schema)
+        self.alerts = AlertBook(self._desk, schema, seconds=book_seconds)
         self.drift_reports = DriftReports(self._desk, schema)
         self.probations = Probations(self._desk, schema)
-        self.retrain_jobs = RetrainJobs(self._desk, schema)
+        self.retrain_jobs = RetrainJobs(self._desk, schema, seconds=book_seconds)
 
     def migrate(self, specs: Sequence[StreamSpec]) -> list[str]:
         """Bring shared tables and the specs' tables up to date; say what was done.
@@ -365,6 +376,67 @@ class PostgresStore(Store):
         """Return what happened to models' aliases, newest first."""
         with self._desk.within(DESK_SECONDS) as session:
             return model_ledger.history(session, self.schema, model_name, limit)
+
+    def live_error(
+        self,
+        spec: StreamSpec,
+        model_name: str,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        window_seconds: float | None = None,
+        seconds: float = DESK_SECONDS,
+    ) -> pd.DataFrame:
+        """Return how far stored predictions were from the target, by who made them.
+
+        Parameters
+        ----------
+        spec : StreamSpec
+            One with a target.
+        model_name : str
+        since, until : datetime
+            Times of events: ``since <= time < until``; to the end by default.
+        window_seconds : float, optional
+            Cut the time into windows of this length, counted from the year 2000.
+        seconds : float
+            How long the question may take.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``role``, ``model_version``, ``window_start`` (``since`` without
+            windows), ``rows``, ``mae``, ``mape`` (a share; values near to zero count
+            as ``percentage_errors`` has it), ``rmse``, ``bias`` (predicted less true),
+            ``first_time``, ``last_time``. Events that were not predicted, and those
+            without a value, are in none.
+        """
+        with self._desk.within(seconds) as session:
+            return live_error.live_error(
+                session, self.schema, spec, model_name, since, until, window_seconds
+            )
+
+    def anomaly_events(
+        self,
+        *,
+        stream: str | None = None,
+        since: datetime | None = None,
+        open_only: bool = False,
+        limit: int = 100,
+    ) -> pd.DataFrame:
+        """Return episodes, the last begun first; those that reach beyond ``since``."""
+        with self._desk.within(DESK_SECONDS) as session:
+            return anomaly_events.newest(
+                session, self.schema, stream, since, open_only, limit
+            )
+
+    def answers(self, seconds: float = 5.0) -> None:
+        """Ask for nothing much; raise as any call does when that is too much."""
+        with self._desk.within(seconds) as session:
+            session.value(
+                sql.SQL("SELECT EXISTS (SELECT FROM {})").format(
+                    sql.Identifier(self.schema, "retrain_jobs")
+                )
+            )
 
     def mark_practice(self, written_by: str) -> None:
         """Say that this database is for practice: chapters may reset their own."""
