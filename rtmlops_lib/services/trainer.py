@@ -159,6 +159,7 @@ class Trainer:
             one_at_a_time=self._one_at_a_time,
             beside=self._beside(self._specs[job.stream]),
             limits=TrainingLimits(
+                after_change_hours=self._settings.train_after_change_hours,
                 rows_seconds=self._settings.train_wait_for_rows_seconds,
                 outage_seconds=self._settings.train_outage_seconds,
             ),

@@ -32,6 +32,8 @@ log = get_logger(__name__)
 
 # By this tag a worker finds what one before it registered for the same job.
 JOB_TAG = "retrain_job"
+# A job's option, and a version's tag: since when the target behaves as it does now.
+CHANGE_POINT = "change_point"
 WAIT_SECONDS = 5.0
 BACKOFF_CAP_SECONDS = 15.0
 # A registry that answers and then takes no files must not be fed for ever.
@@ -50,14 +52,18 @@ class TrainingLimits:
     ----------
     lookback_seconds : float
         How far back rows are read where the job names no change point.
+    after_change_hours : float
+        How long the rows after a change point must span; at least what the model's
+        own settings demand of any rows.
     rows_seconds : float
-        How long a training after a change point waits for rows.
+        How long a training after a change point waits for them.
     outage_seconds : float
         How long MLflow or the database may be away.
     """
 
     lookback_seconds: float = 7 * 86_400.0
-    rows_seconds: float = 12 * 3_600.0
+    after_change_hours: float = 24.0
+    rows_seconds: float = 2 * 86_400.0
     outage_seconds: float = 900.0
 
 
@@ -124,6 +130,7 @@ class TrainingJob:
         self._again = job.attempts > 1
         self._away_since: float | None = None
         self._fits = 0
+        self._changed_at: str | None = None
 
     def run(self) -> JobResult | None:
         """Return how it ended; None when it was left for another worker."""
@@ -200,40 +207,54 @@ class TrainingJob:
 
     def _first_instant(self, store: PostgresStore) -> datetime:
         """Return where the rows begin; after a change, once there are enough."""
-        text = self.job.options.get("change_point")
+        text = self.job.options.get(CHANGE_POINT)
         if text is None:
-            newest = store.newest_time(self._spec)
-            if newest is None:
-                raise TooFewRows(
-                    f"stream {self._spec.name!r} has no stored events",
-                    remedy="run 'rtmlops consume storage'",
-                )
-            return newest - timedelta(seconds=self._limits.lookback_seconds)
-        since = _moment(str(text))
+            return self._usual_first_instant(store)
+        since, self._changed_at = _moment(str(text)), str(text)
         settings = self._settings()
+        wanted = max(settings.min_hours, self._limits.after_change_hours)
         deadline = time.monotonic() + self._limits.rows_seconds
         while True:
             rows, seconds = store.row_count(self._spec, since=since)
             hours = seconds / 3_600
-            if rows >= settings.min_rows and hours >= settings.min_hours:
+            if rows >= settings.min_rows and hours >= wanted:
                 return since
             if time.monotonic() > deadline:
                 raise TooFewRows(
                     f"{rows:,} rows over {hours:.1f} h came after the change, "
-                    f"{settings.min_rows:,} over {settings.min_hours:g} h are needed",
+                    f"{settings.min_rows:,} over {wanted:g} h are needed",
                     remedy="ask again later, or train on older rows as well",
                 )
             self._say(
                 f"waiting for rows after the change: {rows:,} of {settings.min_rows:,},"
-                f" {hours:.1f} of {settings.min_hours:g} h"
+                f" {hours:.1f} of {wanted:g} h"
             )
             self._wait(min(WAIT_SECONDS, max(0.5, self._limits.rows_seconds / 100)))
+
+    def _usual_first_instant(self, store: PostgresStore) -> datetime:
+        """Return where the usual rows begin: never before the last known change."""
+        newest = store.newest_time(self._spec)
+        if newest is None:
+            raise TooFewRows(
+                f"stream {self._spec.name!r} has no stored events",
+                remedy="run 'rtmlops consume storage'",
+            )
+        since = newest - timedelta(seconds=self._limits.lookback_seconds)
+        champion = self._registry.aliases(self.job.model_name).get(CHAMPION)
+        if champion is None:
+            return since
+        # Else tomorrow's model would learn yesterday's world again.
+        tags = self._registry.version(self.job.model_name, champion).tags
+        if CHANGE_POINT in tags:
+            self._changed_at = tags[CHANGE_POINT]
+            since = max(since, _moment(self._changed_at))
+        return since
 
     def _train(self, store: PostgresStore, since: datetime) -> JobResult:
         job, power = self.job, self.job.kind == "power"
         tags = {JOB_TAG: job.id, "trigger": job.trigger}
-        if "change_point" in job.options:
-            tags["change_point"] = str(job.options["change_point"])
+        if self._changed_at is not None:
+            tags[CHANGE_POINT] = self._changed_at
         frame, flagged = rows_of_store(
             store,
             self._spec,
