@@ -15,7 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from rtmlops_lib.errors import UsageError
 
-__all__ = ["HOME_NAME", "KafkaSecurity", "Settings", "find_home", "parse_env_file"]
+__all__ = [
+    "HOME_NAME",
+    "KafkaSecurity",
+    "Settings",
+    "find_home",
+    "mask_credentials",
+    "parse_env_file",
+]
 
 PREFIX = "RTMLOPS_"
 HOME_NAME = ".rtmlops"
@@ -83,7 +90,14 @@ class Settings(BaseModel):
     database_schema: str = Field(default="public", pattern=r"^[a-z][a-z0-9_]{0,62}$")
     mlflow_tracking_uri: str = "http://127.0.0.1:5000"
     clickhouse_url: SecretStr | None = None
+
+    # The retraining API: what it demands of a caller, where it listens, and where
+    # others find it.
     api_token: SecretStr | None = None
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=1, le=65_535)
+    api_url: str | None = None
+    api_cooldown_seconds: float = Field(default=600.0, ge=0, le=604_800)
 
     topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,100}$")
     batch_max_rows: int = Field(default=5_000, ge=1, le=100_000)
@@ -96,7 +110,10 @@ class Settings(BaseModel):
     train_abandoned_seconds: float = Field(default=60.0, ge=2)
     train_attempts: int = Field(default=3, ge=1, le=20)
     train_outage_seconds: float = Field(default=900.0, ge=0)
-    train_wait_for_rows_seconds: float = Field(default=43_200.0, ge=0)
+    # After a change a whole day is waited for: a forest cannot predict hours of the
+    # day that it has not seen, and shorter ones make no reference for drift.
+    train_after_change_hours: float = Field(default=24.0, ge=0)
+    train_wait_for_rows_seconds: float = Field(default=172_800.0, ge=0)
 
     # The monitor; windows, lateness and probation in event time.
     monitor_window_seconds: float = Field(default=3_600.0, ge=1)
@@ -129,6 +146,11 @@ class Settings(BaseModel):
                 if name != "protocol"
             },
         )
+
+    @property
+    def api_address(self) -> str:
+        """Where callers find the retraining API."""
+        return self.api_url or f"http://127.0.0.1:{self.api_port}"
 
     @classmethod
     def load(
@@ -224,7 +246,7 @@ class Settings(BaseModel):
             elif isinstance(value, Path):
                 value = str(value)
             elif isinstance(value, str):
-                value = _mask_credentials(value)
+                value = mask_credentials(value)
             shown[name] = value
         return shown
 
@@ -294,10 +316,17 @@ def _fields_of(layer: Mapping[str, str], source: str) -> dict[str, Any]:
 def _mask_url(value: str) -> str:
     if "://" not in value:
         return "********"
-    return _mask_credentials(value)
+    return mask_credentials(value)
 
 
-def _mask_credentials(value: str) -> str:
+def mask_credentials(value: str) -> str:
+    """Return an address without the password in it.
+
+    Examples
+    --------
+    >>> mask_credentials("https://me:secret@mlflow.example")
+    'https://me:********@mlflow.example'
+    """
     if "://" not in value:
         return value
     try:

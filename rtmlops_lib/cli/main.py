@@ -88,6 +88,12 @@ COMMANDS = {
         "Train by a daily schedule, and whenever somebody asks.",
         _SERVICES,
     ),
+    "api": LazyCommand(
+        "api",
+        "api",
+        "Serve the retraining API and its control page until it is stopped.",
+        _SERVICES,
+    ),
     "train": LazyCommand(
         "train",
         "app",
@@ -104,6 +110,18 @@ COMMANDS = {
         "evaluate",
         "evaluate",
         "Let the detectors watch a simulated fleet, and count what they found.",
+        _MODELS,
+    ),
+    "alerts": LazyCommand(
+        "alerts",
+        "app",
+        "Show alerts; note that somebody has seen them.",
+        _MODELS,
+    ),
+    "anomalies": LazyCommand(
+        "anomalies",
+        "app",
+        "Show the anomalies that detectors told of.",
         _MODELS,
     ),
     "stream": LazyCommand(

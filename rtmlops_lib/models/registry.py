@@ -13,6 +13,7 @@ from typing import Any
 
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.models.errors import RegistryUnavailable
+from rtmlops_lib.settings import mask_credentials
 
 __all__ = ["ModelRegistry", "ModelVersion"]
 
@@ -101,6 +102,10 @@ class ModelRegistry:
             logging.getLogger("mlflow").setLevel(logging.WARNING)
             self._lazy = MlflowClient(self.tracking_uri, self.tracking_uri)
         return self._lazy
+
+    def prepare(self) -> None:
+        """Import MLflow's client now, which takes seconds, and not with a question."""
+        _ = self._client
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return the version of each alias; {} for a model that does not exist."""
@@ -222,7 +227,7 @@ class ModelRegistry:
             raise RegistryUnavailable(
                 f"the files of {version.name} v{version.version} did not arrive within "
                 f"{timeout_seconds:g} s",
-                remedy=f"look at MLflow at {self.tracking_uri}",
+                remedy=f"look at MLflow at {mask_credentials(self.tracking_uri)}",
             )
         if failed:
             raise failed[0]
@@ -278,7 +283,8 @@ class ModelRegistry:
     def _away(self, error: Exception) -> RegistryUnavailable:
         text = " ".join(str(error).split())
         return RegistryUnavailable(
-            f"MLflow at {self.tracking_uri} does not answer: {text[:200]}",
+            f"MLflow at {mask_credentials(self.tracking_uri)} does not answer: "
+            f"{text[:200]}",
             remedy="check RTMLOPS_MLFLOW_TRACKING_URI, and whether it runs",
         )
 

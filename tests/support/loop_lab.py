@@ -25,8 +25,10 @@ from rtmlops_lib.streams import ColumnBatch
 from tests.support.lab import Lab
 from tests.support.power_rows import START
 from tests.support.service import Service, service
+from tests.support.waiting import wait_until
 
-SERVERS, INTERVAL_SECONDS = 10, 60
+# Enough servers that a day of theirs is worth five hundred independent rows.
+SERVERS, INTERVAL_SECONDS = 60, 300
 HOUR = timedelta(hours=1)
 
 
