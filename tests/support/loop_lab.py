@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rtmlops_lib.models.settings import PowerSettings
 from rtmlops_lib.services.drift_reference import drift_reference
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.simulator import DatacenterSimulator, Drift, SimulatorSettings
+from rtmlops_lib.store import RetrainJob
 from rtmlops_lib.store.factory import open_store
 from rtmlops_lib.streams import ColumnBatch
 from tests.support.lab import Lab
@@ -60,6 +62,7 @@ class LoopLab(Lab):
             "RTMLOPS_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
             "RTMLOPS_MONITOR_POLL_SECONDS": "0.5",
             "RTMLOPS_LOG_FORMAT": "json",
+            "RTMLOPS_TRAIN_AFTER_CHANGE_HOURS": "30",
         }
 
     # -- services -----------------------------------------------------------------
@@ -101,7 +104,23 @@ class LoopLab(Lab):
     def first_champion(self, hours: float) -> Outcome:
         """Store some hours and train on them what serves first."""
         self.store.backfill([simulated(0, hours)])
-        return self.train()
+        outcome = self.train()
+        assert outcome.promoted, outcome.gate.summary
+        return outcome
+
+    def ask(self, **options: Any) -> RetrainJob:
+        """Ask for a training in the queue."""
+        job, _ = self.store.retrain_jobs.request(
+            self.name, stream="datacenter", options=options
+        )
+        assert job is not None
+        return job
+
+    def ended(self, job: RetrainJob) -> RetrainJob | None:
+        """Return a job once it has ended."""
+        found = self.store.retrain_jobs.get(job.id)
+        assert found is not None
+        return None if found.open else found
 
     def train(self, **changes: Any) -> Outcome:
         frame, flagged = rows_of_store(self.store, self.spec, since=START)
@@ -125,13 +144,11 @@ class LoopLab(Lab):
 
     def windows(self, kind: str) -> list[dict[str, Any]]:
         """Return the verdicts of one kind in order of time."""
-        with closing(open_store(self.settings)) as store:
-            found = store.drift_reports.list(kind=kind, limit=1_000, with_reports=True)
+        found = self.store.drift_reports.list(kind=kind, limit=1_000, with_reports=True)
         return found.sort_values("window_end").to_dict("records")
 
     def jobs(self) -> list[Any]:
-        with closing(open_store(self.settings)) as store:
-            return store.retrain_jobs.newest()
+        return self.store.retrain_jobs.newest()
 
     def mape(self, first: datetime, last: datetime) -> float:
         """Return the champion's error over some event time, whatever its version."""
@@ -152,6 +169,20 @@ class LoopLab(Lab):
             f"FROM {schema}.predictions WHERE role = 'champion' GROUP BY 1 ORDER BY 2"
         )
 
+    def last_champion(self) -> int:
+        """Return whose prediction the newest event has."""
+        schema = self.settings.database_schema
+        return self.sql(
+            f"SELECT model_version FROM {schema}.predictions "
+            "WHERE role = 'champion' ORDER BY time DESC LIMIT 1"
+        )[0][0]
+
+    def served(self) -> list[tuple[str, int, int, float]]:
+        """Return role, version, number of rows and error of all predictions."""
+        found = self.store.live_error(self.spec, self.name, since=START)
+        names = ["role", "model_version", "rows", "mape"]
+        return list(found[names].itertuples(index=False, name=None))
+
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return rows and distinct events: sent by the feed, stored, predicted."""
         schema = self.settings.database_schema
@@ -163,11 +194,27 @@ class LoopLab(Lab):
             "SELECT count(*), count(DISTINCT (server_id, time)) "
             f"FROM {schema}.predictions WHERE role = 'champion'"
         )[0]
-        return {
-            "sent": (self.sent, self.sent),
-            "stored": stored,
-            "predicted": predicted,
-        }
+        sent = (self.sent, self.sent)
+        return {"sent": sent, "stored": stored, "predicted": predicted}
+
+    @property
+    def all_is_done(self) -> bool:
+        """Whether what was sent is stored and predicted, each once."""
+        counts = self.counts()
+        return counts["sent"] == counts["stored"] == counts["predicted"]
+
+    def alert_is_open(self, kind: str) -> bool:
+        found = self.store.alerts.newest(open_only=True)
+        return bool((found["kind"] == kind).any())
+
+    def wait_until_reading(self, *names: str) -> None:
+        """Wait until these consumers read every partition."""
+
+        def reading(name: str) -> bool:
+            return len(self.logged(name, "reading_from")) >= self.spec.partitions
+
+        for name in names:
+            wait_until(partial(reading, name), timeout=60, what=f"{name} reads")
 
 
 class Feed:
@@ -176,24 +223,28 @@ class Feed:
     Parameters
     ----------
     lab : LoopLab
-    parts : sequence of (float, float, float)
-        From and to, in hours after ``START``, and the power curve of that time.
+    hour : float
+        Where it begins, in hours after ``START``.
+    power_curve : float
+        Of the world; change the attribute, and the world changes.
     seconds_an_hour : float
     """
+
+    STEP = 0.25
 
     def __init__(
         self,
         lab: LoopLab,
-        parts: Sequence[tuple[float, float, float]],
+        hour: float,
         *,
+        power_curve: float = 1.0,
         seconds_an_hour: float = 1.0,
     ) -> None:
+        self.hour = hour
+        self.power_curve = power_curve
         self._lab = lab
-        self._parts = parts
         self._pace = seconds_an_hour
         self._stop = threading.Event()
-        self.hour = parts[0][0]
-        self.clock: dict[float, float] = {}
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Feed:
@@ -201,9 +252,6 @@ class Feed:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
         """Stop sending, and wait until what was begun is sent."""
         self._stop.set()
         self._thread.join(30)
@@ -213,20 +261,27 @@ class Feed:
         """The event time that is reached."""
         return START + self.hour * HOUR
 
+    def wait_until(self, hour: float) -> None:
+        """Wait until this hour is sent."""
+        wait_until(lambda: self.hour >= hour, timeout=90, what=f"hour {hour:g}")
+
+    def change(self, power_curve: float) -> float:
+        """Change the world from the next event on; return the hour."""
+        # What is being sent now still belongs to the old one.
+        at = self.hour + self.STEP
+        self.power_curve = power_curve
+        return at
+
     def _work(self) -> None:
-        step = 0.25
         due = time.monotonic()
-        for first, last, curve in self._parts:
-            begin = first
-            while begin < last and not self._stop.is_set():
-                end = min(begin + step, last)
-                batch = simulated(begin, end, power_curve=curve)
-                self.clock[begin] = time.monotonic()
-                self._lab.produce(_records(batch))
-                self._lab.sent += len(batch)
-                self.hour = begin = end
-                due += step * self._pace
-                self._stop.wait(max(0.0, due - time.monotonic()))
+        while not self._stop.is_set():
+            end = self.hour + self.STEP
+            batch = simulated(self.hour, end, power_curve=self.power_curve)
+            self._lab.produce(_records(batch))
+            self._lab.sent += len(batch)
+            self.hour = end
+            due += self.STEP * self._pace
+            self._stop.wait(max(0.0, due - time.monotonic()))
 
 
 def _records(batch: ColumnBatch) -> Iterator[tuple[bytes, bytes]]:
