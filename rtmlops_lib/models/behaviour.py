@@ -14,7 +14,7 @@ __all__ = ["behaviour_checks"]
 Array = NDArray[np.float64]
 # Enough for an average; each of them is predicted once a step of the sweep.
 SWEEP_ROWS = 500
-SWEEP_STEPS = 9
+SWEEP_STEPS = 25
 
 
 def behaviour_checks(
