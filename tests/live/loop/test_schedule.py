@@ -68,7 +68,7 @@ def test_the_daily_training_does_not_reach_back_beyond_a_known_change(
     lab.store.backfill([simulated(0, 24)])
     lab.store.backfill([simulated(24, 54, power_curve=1.2)])
     changed = (START + 24 * HOUR).isoformat()
-    with lab.running("trainer"):
+    with lab.running("trainer", RTMLOPS_TRAIN_AFTER_CHANGE_HOURS="24"):
         for options in ({"change_point": changed}, {}):
             job = lab.ask(**options, settings={"trees": 20})
             done = wait_until(
