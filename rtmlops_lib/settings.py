@@ -105,6 +105,22 @@ class Settings(BaseModel):
     write_deadline_seconds: float = Field(default=10.0, gt=0)
     maintain_interval_seconds: float = Field(default=60.0, gt=0)
 
+    # The trainer. A job whose worker gave no sign for so long is taken over.
+    train_schedule: str = "0 3 * * *"
+    train_abandoned_seconds: float = Field(default=60.0, ge=2)
+    train_attempts: int = Field(default=3, ge=1, le=20)
+    train_outage_seconds: float = Field(default=900.0, ge=0)
+    # After a change a whole day is waited for: a forest cannot predict hours of the
+    # day that it has not seen, and shorter ones make no reference for drift.
+    train_after_change_hours: float = Field(default=24.0, ge=0)
+    train_wait_for_rows_seconds: float = Field(default=172_800.0, ge=0)
+
+    # The monitor; windows, lateness and probation in event time.
+    monitor_window_seconds: float = Field(default=3_600.0, ge=1)
+    monitor_lateness_seconds: float = Field(default=60.0, ge=0)
+    monitor_poll_seconds: float = Field(default=10.0, gt=0, le=3_600)
+    probation_seconds: float = Field(default=86_400.0, ge=0)
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "console", "json"] = "auto"
     metrics_port: int = Field(default=0, ge=0, le=65_535)

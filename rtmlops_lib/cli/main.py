@@ -76,6 +76,18 @@ COMMANDS = {
     "consume": LazyCommand(
         "consume", "app", "Run a consumer until it is stopped.", _SERVICES
     ),
+    "monitor": LazyCommand(
+        "monitor",
+        "monitor",
+        "Hold each window of the streams against the champion's own reference.",
+        _SERVICES,
+    ),
+    "trainer": LazyCommand(
+        "trainer",
+        "trainer",
+        "Train the models of the streams every day, and whenever somebody asks.",
+        _SERVICES,
+    ),
     "api": LazyCommand(
         "api",
         "api",

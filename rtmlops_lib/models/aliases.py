@@ -12,11 +12,22 @@ from rtmlops_lib.models.registry import ModelRegistry
 from rtmlops_lib.store import ModelEvent
 from rtmlops_lib.store.postgres import PostgresStore
 
-__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "Move", "move_aliases"]
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "PREVIOUS",
+    "PROBATION",
+    "WATCHING",
+    "Move",
+    "move_aliases",
+]
 
 log = get_logger(__name__)
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+# A version's tag, and its value while the champion is held against its predecessor,
+# which scores in shadow so long.
+PROBATION, WATCHING = "probation", "watching"
 # A kill in between leaves at worst a version with two aliases, never a champion that
 # cannot be undone.
 ORDER = (PREVIOUS, CHAMPION, CHALLENGER)
@@ -56,7 +67,8 @@ class Move:
             champion = now.get(CHAMPION)
             if champion is not None and champion != version:
                 target = {PREVIOUS: champion, CHAMPION: version}
-            if now.get(CHALLENGER) == version:
+            # An older challenger was to beat a champion that serves no more.
+            if (now.get(CHALLENGER) or version + 1) <= version:
                 target[CHALLENGER] = None
             return cls("promote", target, reason, forced, detail or {})
 
@@ -72,6 +84,19 @@ class Move:
             if version is not None and now.get(CHAMPION) == version:
                 raise UsageError(f"version {version} is the champion already")
             return cls("shadow", {CHALLENGER: version}, reason)
+
+        return decide
+
+    @classmethod
+    def refuse(
+        cls, version: int, *, reason: str, detail: Mapping[str, Any]
+    ) -> Callable[[Mapping[str, int]], Move]:
+        """Make a version that the gate refused challenger: it scores in shadow."""
+
+        def decide(now: Mapping[str, int]) -> Move:
+            serves = now.get(CHAMPION) == version
+            target = {} if serves else {CHALLENGER: version}
+            return cls("refuse", target, reason, detail=detail)
 
         return decide
 

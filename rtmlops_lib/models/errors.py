@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rtmlops_lib.errors import CheckFailed, DependencyUnavailable
+from rtmlops_lib.errors import CheckFailed, DependencyUnavailable, UsageError
 
-__all__ = ["ModelRefused", "RegistryUnavailable"]
+__all__ = ["ModelRefused", "RegistryUnavailable", "TooFewRows"]
 
 
 class ModelRefused(CheckFailed):
@@ -17,3 +17,7 @@ class ModelRefused(CheckFailed):
 
 class RegistryUnavailable(DependencyUnavailable):
     """MLflow does not answer, or not in time (3)."""
+
+
+class TooFewRows(UsageError):
+    """There is not enough to train on, which time may mend (2)."""

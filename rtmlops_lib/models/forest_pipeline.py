@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,7 +70,9 @@ def train_detector_model(
     settings: ForestSettings | None = None,
     source: str = "store",
     promote: bool = True,
+    tags: Mapping[str, str] | None = None,
     on_step: Callable[[str], None] = lambda text: None,
+    on_registered: Callable[[ModelVersion], None] = lambda version: None,
 ) -> ForestOutcome:
     """Train on rows, register the version, and promote it if the gate lets it pass.
 
@@ -83,8 +85,12 @@ def train_detector_model(
     promote : bool
         Else the version becomes challenger, whatever the gate says; a detector does
         not ask it.
+    tags : mapping of str to str, optional
+        More tags of the version.
     on_step : callable
         Told what begins now.
+    on_registered : callable
+        Told the version before any alias moves; what it raises leaves it at that.
 
     Notes
     -----
@@ -121,9 +127,10 @@ def train_detector_model(
                 **{f"gate.{k}": v for k, v in settings.gate.model_dump().items()},
             },
             metrics=metrics,
-            tags=_lineage(dataset, metrics, gate, source),
+            tags={**_lineage(dataset, metrics, gate, source), **(tags or {})},
             on_step=on_step,
         )
+    on_registered(version)
     on_step("moving aliases")
     events = decide(registry, store, version, gate, champion, promote=promote)
     return ForestOutcome(version, forest, dataset, metrics, gate, events)

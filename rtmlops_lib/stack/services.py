@@ -72,6 +72,9 @@ SERVICES: tuple[Service, ...] = (
     # Until a first model was trained and promoted there is nothing to predict with.
     Service("predictor", ("consume", "predictor"), port_offset=1, may_wait=True),
     Service("detector", ("consume", "detector"), port_offset=2),
+    # Until there are events and a champion there is nothing to hold against anything.
+    Service("monitor", ("monitor",), port_offset=3, may_wait=True),
+    Service("trainer", ("trainer",), port_offset=4),
     Service("api", ("api",), port_offset=API_PORT_OFFSET, port_option="--port"),
 )
 
@@ -84,7 +87,7 @@ def chosen_services(text: str) -> list[Service]:
     Examples
     --------
     >>> [service.name for service in chosen_services("all")]
-    ['storage', 'predictor', 'detector', 'api']
+    ['storage', 'predictor', 'detector', 'monitor', 'trainer', 'api']
 
     Raises
     ------

@@ -15,6 +15,7 @@ from rtmlops_lib.store.contract import (
     Written,
 )
 from rtmlops_lib.store.model_event import ModelEvent
+from rtmlops_lib.store.probation import Probation, ProbationState
 from rtmlops_lib.store.retrain_job import JobState, RetrainJob
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "JobState",
     "ModelEvent",
     "Position",
+    "Probation",
+    "ProbationState",
     "RefusedRow",
     "RetrainJob",
     "Severity",

@@ -66,3 +66,9 @@ class RetrainJob:
     def open(self) -> bool:
         """Whether it is still to end."""
         return self.state in ("queued", "running")
+
+    @property
+    def vanished(self) -> int:
+        """How many workers began it and were not heard of again."""
+        handed_back = int(self.detail.get("handed_back", 0))
+        return self.attempts - handed_back - (1 if self.state == "running" else 0)

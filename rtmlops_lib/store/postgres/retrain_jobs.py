@@ -187,6 +187,16 @@ class RetrainJobs:
             detail=json.dumps(dict(detail or {})),
         )
 
+    def hand_back(self, job: RetrainJob, reason: str) -> bool:
+        """Put a job back into the queue; it does not count as one of its attempts."""
+        return self._change(
+            job,
+            "state = 'queued', worker = NULL, heartbeat_at = NULL, step = %(step)s, "
+            "detail = detail || jsonb_build_object('handed_back', "
+            "coalesce((detail->>'handed_back')::integer, 0) + 1)",
+            step=reason,
+        )
+
     def registered(self, job: RetrainJob, version: int) -> bool:
         """Note the version before its fate is decided: a restart finds it."""
         return self._change(job, "version = %(version)s", version=version)

@@ -29,13 +29,17 @@ from rtmlops_lib.store.postgres import (
     migration,
     model_ledger,
     offsets,
+    paired_error,
     practice,
     reading,
+    spans,
     stats,
+    window_rows,
 )
 from rtmlops_lib.store.postgres.alert_book import AlertBook
 from rtmlops_lib.store.postgres.connection import Connection
 from rtmlops_lib.store.postgres.drift_reports import DriftReports
+from rtmlops_lib.store.postgres.probations import Probations
 from rtmlops_lib.store.postgres.recompute import Recompute
 from rtmlops_lib.store.postgres.retrain_jobs import RetrainJobs
 from rtmlops_lib.store.postgres.writer import Beside, Writer
@@ -77,6 +81,7 @@ class PostgresStore(Store):
     ----------
     alerts : AlertBook
     drift_reports : DriftReports
+    probations : Probations
     retrain_jobs : RetrainJobs
 
     Notes
@@ -102,6 +107,7 @@ class PostgresStore(Store):
         self._writer = Writer(self._loop, schema)
         self.alerts = AlertBook(self._desk, schema, seconds=book_seconds)
         self.drift_reports = DriftReports(self._desk, schema)
+        self.probations = Probations(self._desk, schema)
         self.retrain_jobs = RetrainJobs(self._desk, schema, seconds=book_seconds)
 
     def migrate(self, specs: Sequence[StreamSpec]) -> list[str]:
@@ -202,6 +208,105 @@ class PostgresStore(Store):
         with self._desk.within(LONG_SECONDS) as session:
             yield from reading.chunks(
                 session, self.schema, spec, since, until, columns, chunk_rows
+            )
+
+    def newest_time(
+        self, spec: StreamSpec, *, since: datetime | None = None
+    ) -> datetime | None:
+        """Return the time of the newest stored event, None where there is none.
+
+        With ``since`` only later ones are looked at, which is faster.
+        """
+        with self._desk.within(LONG_SECONDS) as session:
+            return spans.newest_time(session, self.schema, spec, since)
+
+    def first_time(self, spec: StreamSpec, *, since: datetime) -> datetime | None:
+        """Return the time of the first stored event from ``since`` on."""
+        with self._desk.within(LONG_SECONDS) as session:
+            return spans.first_time(session, self.schema, spec, since)
+
+    def row_count(
+        self, spec: StreamSpec, *, since: datetime, until: datetime | None = None
+    ) -> tuple[int, float]:
+        """Return how many events there are, and how many seconds they span."""
+        with self._desk.within(LONG_SECONDS) as session:
+            return spans.row_count(session, self.schema, spec, since, until)
+
+    def prediction_counts(
+        self, spec: StreamSpec, model_name: str, *, since: datetime, until: datetime
+    ) -> dict[tuple[str, int], int]:
+        """Return how many events each role and version of a model predicted."""
+        with self._desk.within(LONG_SECONDS) as session:
+            return spans.prediction_counts(
+                session, self.schema, spec, model_name, since, until
+            )
+
+    def window_rows(
+        self,
+        spec: StreamSpec,
+        columns: Sequence[str],
+        *,
+        since: datetime,
+        until: datetime,
+        one_series_in: int = 1,
+    ) -> pd.DataFrame:
+        """Return the events of a window, in no order; of one series in so many."""
+        with self._desk.within(LONG_SECONDS) as session:
+            return window_rows.window_rows(
+                session, self.schema, spec, columns, since, until, one_series_in
+            )
+
+    def predicted_rows(
+        self,
+        spec: StreamSpec,
+        model_name: str,
+        role: str,
+        version: int,
+        *,
+        since: datetime,
+        until: datetime,
+        one_series_in: int = 1,
+    ) -> pd.DataFrame:
+        """Return time, series, target and ``predicted`` of a window's events."""
+        with self._desk.within(LONG_SECONDS) as session:
+            return window_rows.predicted_rows(
+                session,
+                self.schema,
+                spec,
+                model_name,
+                role,
+                version,
+                since,
+                until,
+                one_series_in,
+            )
+
+    def paired_error(
+        self,
+        spec: StreamSpec,
+        model_name: str,
+        first: tuple[str, int],
+        second: tuple[str, int],
+        *,
+        since: datetime,
+        until: datetime,
+        block_seconds: float,
+    ) -> pd.DataFrame:
+        """Return what two models' predictions of the same events missed.
+
+        Each is named by role and version; see ``paired_error.paired_error``.
+        """
+        with self._desk.within(LONG_SECONDS) as session:
+            return paired_error.paired_error(
+                session,
+                self.schema,
+                spec,
+                model_name=model_name,
+                first=first,
+                second=second,
+                since=since,
+                until=until,
+                block_seconds=block_seconds,
             )
 
     def maintain(self, specs: Sequence[StreamSpec]) -> dict[str, int]:

@@ -1,0 +1,322 @@
+"""The trainer service: a daily schedule, and a queue that others fill."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rtmlops_lib.errors import RtmlopsError
+from rtmlops_lib.logs import get_logger
+from rtmlops_lib.models.names import detector_name, model_name
+from rtmlops_lib.models.pipeline import Beside
+from rtmlops_lib.models.registry import ModelRegistry
+from rtmlops_lib.services.health import Health
+from rtmlops_lib.services.train_schedule import TrainSchedule
+from rtmlops_lib.services.trainer_metrics import TrainerMetrics
+from rtmlops_lib.services.training_job import JobResult, TrainingJob, TrainingLimits
+from rtmlops_lib.settings import Settings
+from rtmlops_lib.store import RetrainJob
+from rtmlops_lib.store.factory import open_store
+from rtmlops_lib.streams import StreamSpec
+
+__all__ = ["Trainer"]
+
+log = get_logger(__name__)
+
+POLL_SECONDS = 1.0
+# Each waits for rows at most of the time; one is fitted at a time.
+MAX_IN_HAND = 4
+# SIGTERM must be answered within 10 s; a step of a training may take some of them.
+STOP_SECONDS = 6.0
+# Two trainers keep the same hour; the second finds the first one's job or its end.
+SCHEDULE_COOLDOWN_SECONDS = 300.0
+HANDED_BACK = "handed back by a trainer that was stopped"
+
+
+@dataclass
+class _InHand:
+    job: RetrainJob
+    work: TrainingJob
+    thread: threading.Thread
+    begun: float
+    told: str = ""
+    last_beat: float = 0.0
+    result: JobResult | None = None
+    done: bool = False
+    lost: bool = False
+
+
+class Trainer:
+    """Takes jobs, says that it lives, and writes down how each ended.
+
+    All calls to the queue come from ``run``'s thread, each training runs on one of
+    its own: a heartbeat waits for no fit, no registry and no read of a week's rows.
+
+    Parameters
+    ----------
+    settings : Settings
+    specs : sequence of StreamSpec
+        Jobs of other streams fail, by name.
+    beside : callable
+        Given a spec, returns what makes the drift reference.
+    health : Health
+    metrics : TrainerMetrics
+
+    Notes
+    -----
+    Taught in chapter 10.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        specs: Sequence[StreamSpec],
+        *,
+        beside: Callable[[StreamSpec], Beside | None] = lambda spec: None,
+        health: Health,
+        metrics: TrainerMetrics,
+    ) -> None:
+        self._settings = settings
+        self._specs = {spec.name: spec for spec in specs}
+        self._beside = beside
+        self._health = health
+        self._metrics = metrics
+        self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._schedule = TrainSchedule(settings.train_schedule)
+        self._registry = ModelRegistry(settings.mlflow_tracking_uri)
+        self._store = open_store(settings, application_name="rtmlops trainer")
+        self._stop = threading.Event()
+        self._one_at_a_time = threading.Lock()
+        self._in_hand: list[_InHand] = []
+        self._wanted: dict[str, tuple[str, str]] = {}
+        self._caught_up = False
+        self._beat_seconds = min(5.0, settings.train_abandoned_seconds / 4)
+
+    def stop(self) -> None:
+        """Ask it to hand back what is in hand and return; from any thread."""
+        self._stop.set()
+
+    def run(self) -> int:
+        """Work until stopped; return the exit code."""
+        self._schedule.start()
+        try:
+            while not self._stop.is_set():
+                self._health.beat()
+                try:
+                    self._turn()
+                    self._say_ready(())
+                except RtmlopsError as error:
+                    self._say_ready((str(error),))
+                    self._stop.wait(POLL_SECONDS)
+                self._stop.wait(POLL_SECONDS)
+            return self._hand_back()
+        finally:
+            self._schedule.close()
+            self._store.close()
+
+    def _turn(self) -> None:
+        # In this order: what is ours must not look abandoned to ourselves.
+        self._beat()
+        self._finish()
+        self._heed_schedule()
+        while len(self._in_hand) < MAX_IN_HAND:
+            job = self._store.retrain_jobs.take(
+                self._worker,
+                abandoned_seconds=self._settings.train_abandoned_seconds,
+            )
+            if job is None:
+                break
+            self._begin(job)
+        self._metrics.running.set(len(self._in_hand))
+
+    # -- the queue ----------------------------------------------------------------
+
+    def _begin(self, job: RetrainJob) -> None:
+        log.info(
+            "training_taken",
+            job=job.id,
+            model=job.model_name,
+            trigger=job.trigger,
+            attempt=job.attempts,
+        )
+        refusal = self._cannot(job)
+        if refusal is not None:
+            self._store.retrain_jobs.finish(job, "failed", refusal)
+            self._count(job, "failed", refusal)
+            return
+        one: _InHand
+        work = TrainingJob(
+            job,
+            self._specs[job.stream],
+            self._registry,
+            lambda: open_store(self._settings, application_name="rtmlops training"),
+            one_at_a_time=self._one_at_a_time,
+            beside=self._beside(self._specs[job.stream]),
+            limits=TrainingLimits(
+                after_change_hours=self._settings.train_after_change_hours,
+                rows_seconds=self._settings.train_wait_for_rows_seconds,
+                outage_seconds=self._settings.train_outage_seconds,
+            ),
+            stopping=self._stop,
+            on_registered=lambda version: self._registered(one, version),
+        )
+
+        def run() -> None:
+            try:
+                one.result = work.run()
+            except Exception as error:
+                log.exception("training_broken", job=job.id)
+                one.result = JobResult("failed", f"internal error: {error!r}")
+            finally:
+                one.done = True
+
+        thread = threading.Thread(target=run, name=f"train-{job.id[:8]}", daemon=True)
+        one = _InHand(job, work, thread, begun=time.monotonic())
+        one.last_beat = one.begun
+        self._in_hand.append(one)
+        thread.start()
+
+    def _cannot(self, job: RetrainJob) -> str | None:
+        if job.vanished >= self._settings.train_attempts:
+            return (
+                f"{job.vanished} workers began it and were not heard of again; "
+                "look into their logs, memory first"
+            )
+        if job.stream not in self._specs:
+            return (
+                f"this trainer knows no stream {job.stream!r}; start one with "
+                f"'rtmlops trainer --stream {job.stream}'"
+            )
+        known = self._models().get(job.model_name)
+        if known != (job.stream, job.kind):
+            return (
+                f"model {job.model_name!r} of kind {job.kind!r} is none of stream "
+                f"{job.stream!r}; there are {', '.join(self._models())}"
+            )
+        return None
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        for one in self._in_hand:
+            step = one.work.step
+            if one.done or one.lost:
+                continue
+            if step == one.told and now - one.last_beat < self._beat_seconds:
+                continue
+            if not self._store.retrain_jobs.beat(one.job, step[:500]):
+                log.warning("training_lost", job=one.job.id, step=step)
+                one.lost = True
+                continue
+            one.told, one.last_beat = step, now
+
+    def _registered(self, one: _InHand, version: int) -> bool:
+        # From the training's thread: the queue's connection is one call at a time.
+        if one.lost or self._stop.is_set():
+            return False
+        return self._store.retrain_jobs.registered(one.job, version)
+
+    def _finish(self) -> None:
+        """Write down how trainings ended; what cannot be written yet stays."""
+        for one in [one for one in self._in_hand if one.done]:
+            result = one.result
+            if result is None and not one.lost:
+                self._store.retrain_jobs.hand_back(one.job, HANDED_BACK)
+            elif result is not None and self._store.retrain_jobs.finish(
+                one.job,
+                result.state,
+                result.outcome,
+                version=result.version,
+                detail=result.detail,
+            ):
+                self._count(one.job, result.state, result.outcome)
+                taken = time.monotonic() - one.begun
+                self._metrics.seconds.labels(one.job.model_name).set(taken)
+            self._in_hand.remove(one)
+
+    def _count(self, job: RetrainJob, state: str, outcome: str) -> None:
+        self._metrics.jobs.labels(job.model_name, job.trigger, state).inc()
+        log.info("training_ended", job=job.id, state=state, outcome=outcome)
+
+    # -- the schedule -------------------------------------------------------------
+
+    def _heed_schedule(self) -> None:
+        now = datetime.now(UTC)
+        if not self._caught_up:
+            self._catch_up(now)
+            self._caught_up = True
+        if self._schedule.due():
+            self._wanted = dict(self._models())
+        soon = self._schedule.next_after(now)
+        if soon is not None:
+            self._metrics.next_schedule.set(soon.timestamp())
+        for name, (stream, kind) in list(self._wanted.items()):
+            if self._store.newest_time(self._specs[stream]) is not None:
+                self._store.retrain_jobs.request(
+                    name,
+                    stream=stream,
+                    kind=kind,
+                    trigger="schedule",
+                    reason=f"as RTMLOPS_TRAIN_SCHEDULE says: "
+                    f"{self._settings.train_schedule}",
+                    requested_by="trainer",
+                    cooldown_seconds=SCHEDULE_COOLDOWN_SECONDS,
+                )
+            del self._wanted[name]
+
+    def _catch_up(self, now: datetime) -> None:
+        """Ask for what was due while no trainer ran."""
+        for name, known in self._models().items():
+            for job in self._store.retrain_jobs.newest(model_name=name):
+                if job.trigger == "schedule":
+                    due = self._schedule.next_after(job.requested_at)
+                    if due is not None and due < now:
+                        self._wanted[name] = known
+                    break
+
+    def _models(self) -> Mapping[str, tuple[str, str]]:
+        """Return stream and kind by model's name."""
+        found = {}
+        for spec in self._specs.values():
+            if spec.target is not None:
+                found[model_name(self._settings, spec)] = (spec.name, "power")
+            if spec.watched and spec.numeric_fields:
+                found[detector_name(self._settings, spec)] = (spec.name, "anomaly")
+        return found
+
+    # -- the end ------------------------------------------------------------------
+
+    def _hand_back(self) -> int:
+        """Let each training come to the end of its step; put back what is left."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for one in self._in_hand:
+            one.thread.join(max(0.0, deadline - time.monotonic()))
+        code = 0
+        try:
+            self._finish()
+        except RtmlopsError as error:
+            log.error("stopped_early", reason=str(error))
+            code = 3
+        for one in self._in_hand:
+            code = max(code, self._put_back(one))
+        return code
+
+    def _put_back(self, one: _InHand) -> int:
+        try:
+            self._store.retrain_jobs.hand_back(one.job, HANDED_BACK)
+        except RtmlopsError as error:
+            # It is taken over all the same, once its heartbeat is old.
+            log.error("training_not_handed_back", job=one.job.id, reason=str(error))
+            return 3
+        return 0
+
+    def _say_ready(self, reasons: tuple[str, ...]) -> None:
+        if reasons and self._health.ready:
+            log.warning("not_ready", reasons=reasons)
+        self._health.set(reasons)
+        self._metrics.ready.labels("trainer").set(float(not reasons))
