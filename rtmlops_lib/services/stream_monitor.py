@@ -62,10 +62,6 @@ class StreamMonitor:
         Set when the service shall end.
     beat : callable
         Told that the watch is alive, window by window.
-
-    Notes
-    -----
-    Taught in chapters 09 and 10.
     """
 
     def __init__(
