@@ -56,6 +56,7 @@ def test_a_live_run_sends_each_reading_once_at_its_rate(broker):
     assert summary.kept_up
 
 
+@pytest.mark.alone
 def test_seconds_are_wall_time_also_of_a_slow_run(broker):
     plan = live_plan(4, 1.5)
     began: list[float] = []
