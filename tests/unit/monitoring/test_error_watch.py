@@ -76,6 +76,17 @@ def test_a_grown_error_is_found_within_three_windows_and_dated(reference):
     }
 
 
+def test_an_error_that_is_back_to_normal_is_drift_no_longer():
+    # The noisier an error, the closer its limit to what is usual: here 1.2 of it.
+    time, error, series = errors(0, 600, 1)
+    reference = ErrorReference.of_errors(time, error, series=series, window=WINDOW)
+    assert reference.threshold < 1.25
+    watch = ErrorWatch(reference)
+    found = watched(watch, 600, 4, 3.0) + watched(watch, 640, 5)
+    assert found[3].state == "drift"
+    assert found[-1].state == "stable"
+
+
 def test_one_broken_server_is_an_anomaly_not_a_worse_model(reference):
     watch = ErrorWatch(reference)
     for at in range(5):
