@@ -170,7 +170,7 @@ def _hint(table: Table) -> list[str]:
 def _window(first: Table, second: Table) -> int:
     if not first.clock:
         return max(1, min(len(second) // 5, len(first) // _CHUNKS))
-    spans = [int(t.time[-1] - t.time[0]) + t.step for t in (first, second)]
+    spans = [t.span + t.step for t in (first, second)]
     wanted = min(spans[1] / 5, spans[0] / _CHUNKS)
     wanted = max(wanted, spans[0] / _MOST_CHUNKS, first.step, second.step)
     usual = [s for s in _USUAL if s * _MICROS <= wanted]

@@ -132,9 +132,10 @@ def _lacks(row: Evidence, memory: Memory, settings: DriftSettings) -> str | None
         )
     held = memory.effective_rows(row.name)
     if held < need:
+        full = len(memory.windows) >= settings.memory and memory.whole is None
         return (
             f"{len(memory.windows)} windows are worth {held:,.0f} independent rows, "
-            f"{need:,.0f} are needed"
+            f"{need:,.0f} are needed" + ("; longer windows hold more" if full else "")
         )
     return None
 

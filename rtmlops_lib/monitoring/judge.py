@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmlops_lib.errors import UsageError
 from rtmlops_lib.monitoring._learn import DEVIATION, grid_of, moments
 from rtmlops_lib.monitoring.calibration import Calibration
 from rtmlops_lib.monitoring.effective import effective_rows
@@ -106,14 +107,27 @@ class DriftJudge:
     ) -> DriftVerdict:
         """As ``judge``, of rows that were read already."""
         calibration = self.calibration
+        if table.clock != calibration.clock:
+            has = ("no clock", "a clock")
+            raise UsageError(
+                f"the window has {has[table.clock]}, the reference has "
+                f"{has[calibration.clock]}",
+                remedy="name the column of times for both",
+            )
         table = table.thinned(calibration.step)
         least = calibration.settings.min_window_share * calibration.chunk_rows
         place = _place(table, start, end, first_row)
         if len(table) < least:
-            wanted = f"{len(table):,} rows, about {calibration.chunk_rows:,.0f}"
-            return self._unjudged(
-                f"the window holds {wanted} are usual", *place, len(table)
+            reason = (
+                f"the window holds {len(table):,} rows, about "
+                f"{calibration.chunk_rows:,.0f} are usual"
             )
+            if table.step > 1.5 * calibration.step:
+                steps = (table.step / 1e6, calibration.step / 1e6)
+                reason += " (it has one in {:g} s, the reference in {:g} s)".format(
+                    *steps
+                )
+            return self._unjudged(reason, *place, len(table))
         series = table.codes(calibration.series)
         # A step longer than the reference's may be: then each row counts whole.
         step = max(table.step, calibration.step)

@@ -196,6 +196,54 @@ def test_series_of_different_level_are_each_compared_with_themselves():
     assert found.verdict.feature_states["machine (unseen)"] == "drift"
 
 
+def test_a_stray_time_does_not_stretch_the_windows(reference):
+    stray = reference[:1].assign(Zeit=pd.Timestamp("1970-01-01"))
+    current = plant(7 * 1_440, 2, start="2026-03-16", shift=1.0)
+    plain = compare_frames(reference, current)
+    found = compare_frames(pd.concat([stray, reference]), current)
+    assert found.calibration.cycle == plain.calibration.cycle
+    assert found.calibration.window == plain.calibration.window
+    assert states(found) == states(plain)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [None, 1.5, np.inf],
+        [1e300, -1e300, 0.0],
+        [True, None, False],
+        [[1], [2], [3]],
+        [1, "a", None],
+        pd.array([1, None, 3], dtype="Int64"),
+        pd.Categorical(["a", "b", None]),
+        pd.to_timedelta([1, 2, 4], unit="s"),
+        [np.nan, np.nan, np.nan],
+        [1e12, 1e12 + 1, 1e12 + 2],
+    ],
+    ids=str,
+)
+def test_values_of_any_kind_are_compared_or_told_of(column):
+    def table(seed):
+        random = np.random.default_rng(seed)
+        values = pd.Series(column)[random.integers(0, 3, 3_000)]
+        return pd.DataFrame(
+            {("level", 1): random.normal(size=3_000), "odd": values.to_numpy()}
+        )
+
+    found = compare_frames(table(1), table(2))
+    assert found.verdict.state in ("stable", "warning")
+    told = {row.name for row in found.verdict.features} | set(found.calibration.skipped)
+    assert "odd" in told
+    json.dumps(found.verdict.to_dict(), allow_nan=False)
+    assert found.verdict.replay() == found.verdict
+
+
+def test_rows_of_no_series_are_a_series(reference):
+    named = reference.assign(unit=["a", "b", None] * (len(reference) // 3))
+    found = compare_frames(named, named, series_column="unit")
+    assert states(found)["unit (unseen)"] == "stable"
+
+
 def test_columns_of_one_file_only_are_told_and_left_out(reference):
     current = plant(7 * 1_440, 2, start="2026-03-16")
     found = compare_frames(reference.drop(columns="mode"), current.drop(columns="site"))
