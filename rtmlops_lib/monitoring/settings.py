@@ -32,7 +32,7 @@ class DriftSettings(BaseModel):
         Both the reference and the windows a verdict rests on must hold so many rows
         that tell something of their own.
     memory : int
-        How many of the newest windows may be counted for that.
+        How many of the newest windows may be counted for that: a week of hours.
     windows, needed : int
         A feature drifts when it is over its threshold in ``needed`` of the newest
         ``windows``.
@@ -63,7 +63,7 @@ class DriftSettings(BaseModel):
     least_growth: float = Field(default=1.2, ge=1)
     min_chunks: int = Field(default=20, ge=5)
     min_effective_rows: float = Field(default=500.0, ge=0)
-    memory: int = Field(default=48, ge=1)
+    memory: int = Field(default=168, ge=1)
     windows: int = Field(default=5, ge=1)
     needed: int = Field(default=3, ge=1)
     release: float = Field(default=0.8, gt=0, le=1)

@@ -148,7 +148,7 @@ class Table:
         """Time from the first row to the last, but for stray ones."""
         first, last = np.quantile(self.time, [0.005, 0.995])
         whole = int(self.time[-1] - self.time[0])
-        return min(whole, round((last - first) / 0.99 * 1.001))
+        return min(whole, round(float(last - first) / 0.99 * 1.001))
 
     @property
     def step(self) -> int:
@@ -210,6 +210,11 @@ def _column(frame: pd.DataFrame, name: str) -> Rows:
     column = frame[name]
     if pd.api.types.is_timedelta64_dtype(column.dtype):
         return np.asarray(column.dt.total_seconds(), np.float64)
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        # Another time of the row: it goes on, and is no category either.
+        stamps = column.dt.tz_localize(None).astype("datetime64[us]").to_numpy()
+        micros = stamps.view(np.int64).astype(np.float64)
+        return np.where(np.isnat(stamps), np.nan, micros)
     if column.dtype == object and not column.isna().all():
         kinds = {type(value) for value in column.dropna().head(1_000)}
         if not kinds & {str, bool, list, dict}:

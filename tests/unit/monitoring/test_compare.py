@@ -238,6 +238,21 @@ def test_values_of_any_kind_are_compared_or_told_of(column):
     assert found.verdict.replay() == found.verdict
 
 
+def test_what_the_export_adds_is_not_compared(reference):
+    def exported(frame, offset):
+        late = frame["Zeit"] + pd.Timedelta(seconds=2)
+        return frame.rename(columns={"Zeit": "time"}).assign(
+            ingest_time=late, seen=late, kafka_partition=0, kafka_offset=offset
+        )
+
+    current = plant(7 * 1_440, 2, start="2026-03-16")
+    found = compare_frames(exported(reference, 1), exported(current, 9_000))
+    assert found.verdict.state == "stable"
+    said = " | ".join(found.notes)
+    assert "ingest_time, kafka_partition, kafka_offset: how rows were stored" in said
+    assert "seen is not compared: only ever counts" in said
+
+
 def test_rows_of_no_series_are_a_series(reference):
     named = reference.assign(unit=["a", "b", None] * (len(reference) // 3))
     found = compare_frames(named, named, series_column="unit")
