@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 Places = NDArray[np.int64]
 
 _MICROS = 1_000_000
+_DAY = 86_400 * _MICROS
+_WEEK = 7 * _DAY
 # A broken server's error counts as an error that one row in a hundred has.
 _CAP = 0.99
 # Shorter chunks have a wider spread: they may stand in for longer ones, a threshold
@@ -141,6 +143,11 @@ class ErrorReference:
             notes = (
                 f"held-out rows span {span / length:.1f} windows: chunks of "
                 f"{chunk / length:.0%} of a window stand in, thresholds are higher",
+            )
+        if span < _WEEK:
+            notes += (
+                f"held-out rows span {span / _DAY:.1f} days: the error of other days "
+                "of the week is not known",
             )
         edges = bin_edges(error)
         return cls(
