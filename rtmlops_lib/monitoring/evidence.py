@@ -103,6 +103,10 @@ class Evidence:
         size = 0.0
         if self.effect is not None and self.threshold:
             size = self.effect / self.threshold
+            if self.kind == "error" and self.threshold > 1:
+                # Unchanged is growth 1, not 0: how close is measured from there, or
+                # an error that is back to normal would be close for ever.
+                size = (self.effect - 1) / (self.threshold - 1)
         if self.missing_threshold:
             more = abs(self.missing - self.reference_missing)
             size = max(size, more / self.missing_threshold)

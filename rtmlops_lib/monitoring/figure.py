@@ -26,13 +26,13 @@ _MOST = 6
 _MOST_CATEGORIES = 8
 
 
-def figure(verdict: DriftVerdict) -> Figure:
+def figure(verdict: DriftVerdict, *, stacked: bool = False) -> Figure:
     """Draw each feature's effect against its threshold, and the values behind it.
 
     Left, every feature's effect in units of its threshold, with the windows before as
     small dots; right, histograms of reference and window for the six features that
     came nearest to it. A verdict on errors also shows the error over time and the
-    change point.
+    change point. ``stacked`` draws one above the other, for a narrow page.
     """
     from matplotlib.figure import Figure
 
@@ -41,9 +41,14 @@ def figure(verdict: DriftVerdict) -> Figure:
     timeline = bool(verdict.details.get("bins"))
     panels = len(shown) + timeline
     lines = max(1, -(-panels // 2))
-    height = max(2.8, 0.42 * len(rows) + 1.4, 2.1 * lines + 0.6)
-    result = Figure(figsize=(10, height), layout="constrained")
-    halves: Any = result.subfigures(1, 2, width_ratios=(1, 1.25))
+    heights = (max(2.2, 0.42 * len(rows) + 1.4), max(0.1, 2.1 * lines + 0.6))
+    size = (6.2, sum(heights)) if stacked else (10, max(2.8, *heights))
+    result = Figure(figsize=size, layout="constrained")
+    halves: Any = (
+        result.subfigures(2, 1, height_ratios=heights)
+        if stacked
+        else result.subfigures(1, 2, width_ratios=(1, 1.25))
+    )
     left, right = halves
     _effects(left.subplots(), rows, verdict)
     if panels:

@@ -10,7 +10,12 @@ import pandas as pd
 import pytest
 
 from rtmlops_lib.errors import UsageError
-from rtmlops_lib.monitoring import DriftVerdict, ErrorReference, ErrorWatch
+from rtmlops_lib.monitoring import (
+    DriftSettings,
+    DriftVerdict,
+    ErrorReference,
+    ErrorWatch,
+)
 from rtmlops_lib.monitoring.change_point import change_point, level_shift
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -74,6 +79,23 @@ def test_a_grown_error_is_found_within_three_windows_and_dated(reference):
         "page_hinkley",
         "adwin",
     }
+
+
+def test_an_error_that_is_back_to_normal_is_drift_no_longer():
+    # A limit so close that the usual error, 1, is beyond 0.8 of it.
+    time, error, series = errors(0, 600, 1)
+    reference = ErrorReference.of_errors(
+        time,
+        error,
+        series=series,
+        window=WINDOW,
+        settings=DriftSettings(least_growth=1.2),
+    )
+    assert reference.threshold < 1.25
+    watch = ErrorWatch(reference)
+    found = watched(watch, 600, 4, 3.0) + watched(watch, 640, 5)
+    assert found[3].state == "drift"
+    assert found[-1].state == "stable"
 
 
 def test_one_broken_server_is_an_anomaly_not_a_worse_model(reference):

@@ -77,3 +77,14 @@ def test_a_grown_error_is_drawn_over_time(tmp_path):
     drawing = figure(verdict)
     assert "error over time" in texts(drawing)
     drawing.savefig(tmp_path / "error.svg")
+
+
+def test_a_stacked_picture_is_narrow_and_shows_the_same(judge):
+    for seed in (2, 3):
+        judge.judge(rows(300, seed, 1.0))
+    verdict = judge.judge(rows(300, 4, 1.0))
+    beside, stacked = figure(verdict), figure(verdict, stacked=True)
+    assert texts(stacked) == texts(beside)
+    width, height = stacked.get_size_inches()
+    assert width < 7 < beside.get_size_inches()[0]
+    assert height > beside.get_size_inches()[1]
