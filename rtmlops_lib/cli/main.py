@@ -154,6 +154,12 @@ COMMANDS = {
         "Score each row of a file from 0 to 1 by how anomalous it is.",
         _DATA,
     ),
+    "drift": LazyCommand(
+        "drift",
+        "app",
+        "Compare a stream with its reference; explain what was found.",
+        _MODELS,
+    ),
     "config": LazyCommand(
         "config",
         "show",

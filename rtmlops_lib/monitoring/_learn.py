@@ -234,9 +234,13 @@ def _share(
 
 
 def learn_unseen(
-    name: str, ground: Ground, settings: DriftSettings
+    name: str, tau: float, ground: Ground, settings: DriftSettings
 ) -> FeatureReference:
-    """Return how many rows of a chunk are usually of series seen nowhere else."""
+    """Return how many rows of a chunk are usually of series seen nowhere else.
+
+    The rows are worth what those of the liveliest feature are, whose autocorrelation
+    time is ``tau``: by itself this says nothing of a stream that stood still.
+    """
     whole = ground.chunk >= 0
     pair = _pairs(ground.series[whole], ground.chunk[whole])
     homes = np.bincount(pair[:, 0])
@@ -249,8 +253,8 @@ def learn_unseen(
         name=name,
         kind="share",
         unit="share",
-        tau=float(ground.step),
-        effective_rows=float(len(ground.time)),
+        tau=tau,
+        effective_rows=effective_rows([len(ground.time)], ground.step, tau),
         chunks=ground.chunks,
         threshold=threshold,
         missing_threshold=1.0,

@@ -36,7 +36,7 @@ def read_times(column: pd.Series, name: str) -> tuple[NDArray[np.int64], list[st
     UsageError
         With the first row that holds no time.
     """
-    notes = []
+    notes: list[str] = []
     if pd.api.types.is_numeric_dtype(column.dtype):
         numbers = column.to_numpy(np.float64, na_value=np.nan)
         bad = ~np.isfinite(numbers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -165,22 +165,23 @@ class Calibration:
             table = table.thinned(round(step.total_seconds() * _MICROS))
         names, code = np.unique(table.series.astype(str), return_inverse=True)
         ground, chunk_rows = _ground(table, code, length, settings)
-        skipped, learned = {}, []
-        for name, column in table.columns.items():
-            why = skip_reason(column, ground)
-            if why is not None:
-                skipped[name] = why
-            else:
-                learned.append(learn_column(name, column, ground, settings))
+        why = {n: skip_reason(column, ground) for n, column in table.columns.items()}
+        skipped = {name: reason for name, reason in why.items() if reason is not None}
+        kept = [name for name in table.columns if name not in skipped]
+        ground = replace(ground, probability=settings.alpha / max(1, len(kept)))
+        learned = [
+            learn_column(name, table.columns[name], ground, settings) for name in kept
+        ]
         if not learned:
             raise UsageError(
                 "the reference has no column to watch"
-                + "".join(f"; {name}: {why}" for name, why in skipped.items()),
+                + "".join(f"; {name}: {reason}" for name, reason in skipped.items()),
                 remedy="give columns of numbers or categories",
             )
         if series_column is not None:
             unseen = f"{series_column} (unseen)"
-            learned.append(learn_unseen(unseen, ground, settings))
+            tau = min(feature.tau for feature in learned)
+            learned.append(learn_unseen(unseen, tau, ground, settings))
         span = int(table.time[-1] - table.time[0])
         return cls(
             reference_id=reference_id,
@@ -261,7 +262,7 @@ def _ground(
         chunks=int(whole.sum()),
         step=table.step,
         cycle=cycle,
-        probability=settings.alpha / max(1, len(table.columns)),
+        probability=settings.alpha,
     )
     return ground, usual
 

@@ -151,8 +151,7 @@ def _reason(
         lacks = best and _lacks(best, memory, settings)
         return lacks or "there is nothing to judge"
     if state == "stable":
-        count = sum(own == "stable" for own in states.values())
-        return f"{count} of {len(rows)} features are where the reference was"
+        return _stable(rows, states, memory, settings)
     told = []
     for row in rows:
         if states[row.name] != state:
@@ -161,6 +160,20 @@ def _reason(
         of = min(settings.windows, len(memory.windows))
         told.append(f"{row.name} {_size(row)} in {over} of {of} windows")
     return "; ".join(told)
+
+
+def _stable(
+    rows: Sequence[Evidence],
+    states: dict[str, State],
+    memory: Memory,
+    settings: DriftSettings,
+) -> str:
+    open_ = [row for row in rows if states[row.name] == "unknown"]
+    said = f"{len(rows) - len(open_)} of {len(rows)} features are where they were"
+    if not open_:
+        return said
+    names = ", ".join(row.name for row in open_)
+    return f"{said}; not judged: {names} ({_lacks(open_[0], memory, settings)})"
 
 
 def _size(row: Evidence) -> str:

@@ -130,7 +130,7 @@ class ErrorReference:
             threshold = max(settings.least_growth, tail.level(settings.alpha))
         bins = _chunk_means(micros, capped, max(1, length // BINS_A_WINDOW), 0.5)
         tau, step, count = _correlation(micros, capped, code)
-        notes = ()
+        notes: tuple[str, ...] = ()
         if chunk < length:
             notes = (
                 f"held-out rows span {span / length:.1f} windows: chunks of "

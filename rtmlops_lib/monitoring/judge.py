@@ -115,7 +115,11 @@ class DriftJudge:
                 f"the window holds {wanted} are usual", *place, len(table)
             )
         series = table.codes(calibration.series)
-        rows = tuple(self._evidence(f, table, series) for f in calibration.features)
+        # A step longer than the reference's may be: then each row counts whole.
+        step = max(table.step, calibration.step)
+        rows = tuple(
+            self._evidence(f, table, series, step) for f in calibration.features
+        )
         verdict = DriftVerdict.of_window(
             "input",
             rows,
@@ -150,7 +154,11 @@ class DriftJudge:
         )
 
     def _evidence(
-        self, feature: FeatureReference, table: Table, series: NDArray[np.int64]
+        self,
+        feature: FeatureReference,
+        table: Table,
+        series: NDArray[np.int64],
+        step: int,
     ) -> Evidence:
         common: dict[str, Any] = {
             "name": feature.name,
@@ -165,7 +173,7 @@ class DriftJudge:
         }
         if _of_series(feature):
             share = float(np.mean(series < 0))
-            worth = effective_rows([len(table)], table.step, feature.tau)
+            worth = effective_rows([len(table)], step, feature.tau)
             return Evidence(
                 **common,
                 effect=share,
@@ -178,8 +186,6 @@ class DriftJudge:
             # Texts where numbers were: none of them is a value.
             column = np.full(len(column), np.nan)
         known = _known(column)
-        # A step longer than the reference's may be: then each row counts whole.
-        step = max(table.step, self.calibration.step)
         common |= {
             "missing": float(1 - known.mean()),
             "rows": int(known.sum()),
@@ -208,8 +214,8 @@ def _of_series(feature: FeatureReference) -> bool:
 
 def _known(column: NDArray[Any]) -> NDArray[np.bool_]:
     if column.dtype == object:
-        return np.asarray(column != None)  # noqa: E711
-    return np.isfinite(column)
+        return np.array([value is not None for value in column.tolist()], np.bool_)
+    return np.asarray(np.isfinite(column), np.bool_)
 
 
 def _texts(values: NDArray[Any]) -> NDArray[np.object_]:

@@ -42,12 +42,16 @@ class Memory:
         Windows since the last alert; None before any.
     told : bool
         Whether the present drift was told of.
+    whole : dict of str to float, optional
+        Effective rows by feature of all windows, where they are known beforehand, as
+        those of a file are.
     """
 
     windows: tuple[WindowMarks, ...] = ()
     drifting: tuple[str, ...] = ()
     since_alert: int | None = None
     told: bool = False
+    whole: dict[str, float] | None = None
 
     def with_window(self, window: WindowMarks, at_most: int) -> Memory:
         """Return this memory and one more window."""
@@ -59,6 +63,8 @@ class Memory:
 
     def effective_rows(self, feature: str) -> float:
         """Return what all remembered windows hold of a feature."""
+        if self.whole is not None:
+            return self.whole.get(feature, 0.0)
         return sum(window.effective_rows.get(feature, 0.0) for window in self.windows)
 
     def to_dict(self) -> dict[str, Any]:

@@ -30,12 +30,14 @@ def cycle_of(span_us: int) -> str:
 
     Examples
     --------
-    >>> [cycle_of(days * 24 * HOUR_US) for days in (1, 3, 7, 14)][::3]
+    >>> [cycle_of(days * 24 * HOUR_US) for days in (1, 3, 7, 21)][::3]
     ['none', 'hour of week']
     """
     days = span_us / _DAY_US
-    # An hour short of two weeks is two weeks that were sampled every hour.
-    if days >= 13.9:
+    # Each hour of the week three times: seen but twice, it is compared with a single
+    # other, and what that one had by chance is most of the difference. (An hour short
+    # of three weeks is three weeks that were sampled every hour.)
+    if days >= 20.9:
         return "hour of week"
     if days >= 6.9:
         return "hour of day, weekends apart"

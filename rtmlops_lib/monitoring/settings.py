@@ -56,7 +56,7 @@ class DriftSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    alpha: float = Field(default=0.01, gt=0, lt=0.5)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
     least_effect: float = Field(default=0.1, ge=0)
     least_distance: float = Field(default=0.1, ge=0, le=1)
     least_share: float = Field(default=0.1, ge=0, le=1)

@@ -82,4 +82,4 @@ class Tail:
         odds = max(1.0, self.share / probability)
         if self.shape < 1e-9:
             return self.start + self.scale * float(np.log(odds))
-        return self.start + self.scale / self.shape * (odds**self.shape - 1)
+        return float(self.start + self.scale / self.shape * (odds**self.shape - 1))

@@ -138,8 +138,12 @@ class DriftVerdict:
         if not self.features:
             return self
         rows = adjusted([replace(row, effect=row.measured()) for row in self.features])
-        decision = decide(rows, self.before, self.settings, self.start, self.end)
-        return replace(self, features=rows, **_of_decision(decision))
+        return replace(self, features=rows).with_memory(self.before)
+
+    def with_memory(self, before: Memory) -> DriftVerdict:
+        """Judge the same window in the light of another past."""
+        found = decide(self.features, before, self.settings, self.start, self.end)
+        return replace(self, before=before, **_of_decision(found))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, fit for JSON."""

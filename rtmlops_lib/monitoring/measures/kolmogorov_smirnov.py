@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from rtmlops_lib.monitoring.measures.drift_test import DriftTest, Measured, numbers
 
@@ -77,4 +77,4 @@ def gap_probability(gap: float, n: float, m: float) -> float:
     >>> round(gap_probability(0.2, 100, 100), 3)
     0.037
     """
-    return float(stats.kstwobign.sf(np.sqrt(n * m / (n + m)) * gap))
+    return float(special.kolmogorov(np.sqrt(n * m / (n + m)) * gap))

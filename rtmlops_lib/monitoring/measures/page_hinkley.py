@@ -39,7 +39,7 @@ class PageHinkley(StreamTest):
     >>> test = PageHinkley(delta=0.1, threshold=5.0)
     >>> seen = [test.update(x) for x in [0.0] * 100 + [1.0] * 20]
     >>> seen.index(True), test.change_length
-    (105, 6)
+    (105, 20)
     """
 
     name = "Page–Hinkley"

@@ -9,6 +9,7 @@ from psycopg2 import sql
 
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.store.postgres.session import Session
+from rtmlops_lib.store.postgres.window_rows import HASHED
 from rtmlops_lib.streams import StreamSpec, prediction_spec
 
 __all__ = ["paired_error"]
@@ -44,30 +45,26 @@ def paired_error(
     if spec.target is None:
         raise UsageError(f"stream {spec.name!r} has no target")
     keys = [spec.time.field, *spec.identity_fields]
-
-    def same(left: str, right: str) -> sql.Composable:
-        return sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(sql.Identifier(left, k), sql.Identifier(right, k))
-            for k in keys
-        )
-
     # The floor is that of models.scores.percentage_errors: one reading of a server
-    # that was off must not outweigh all others.
+    # that was off must not outweigh all others. Both sides come from one scan: of a
+    # table that grew a moment ago the planner knows too little to join it to itself.
     query = sql.SQL(
         "WITH size AS (SELECT greatest(0.01 * percentile_cont(0.5) WITHIN GROUP "
         "(ORDER BY abs({target})), 1e-12) AS floor FROM {events} "
-        "WHERE {time} >= %(since)s AND {time} < %(until)s) "
+        "WHERE {time} >= %(since)s AND {time} < %(until)s), "
+        "pairs AS (SELECT {keys}, "
+        "max(predicted) FILTER (WHERE role = %(role)s "
+        "AND model_version = %(version)s) AS a, "
+        "max(predicted) FILTER (WHERE role = %(other_role)s "
+        "AND model_version = %(other_version)s) AS b FROM {predictions} "
+        "WHERE {time} >= %(since)s AND {time} < %(until)s AND model_name = %(name)s "
+        "AND role IN (%(role)s, %(other_role)s) GROUP BY {keys}) "
         "SELECT (floor(extract(epoch FROM e.{time}) / %(block)s) * %(block)s * 1000000)"
         "::bigint AS block, count(*) AS rows, "
-        "sum(abs(a.predicted - e.{target}) / greatest(abs(e.{target}), floor)), "
-        "sum(abs(b.predicted - e.{target}) / greatest(abs(e.{target}), floor)) "
-        "FROM size, {predictions} a JOIN {predictions} b ON {paired} "
-        "JOIN {events} e ON {event} "
-        "WHERE a.{time} >= %(since)s AND a.{time} < %(until)s "
-        "AND a.model_name = %(name)s AND a.role = %(role)s "
-        "AND a.model_version = %(version)s AND b.model_name = %(name)s "
-        "AND b.role = %(other_role)s AND b.model_version = %(other_version)s "
-        "AND b.{time} >= %(since)s AND b.{time} < %(until)s "
+        "sum(abs(p.a - e.{target}) / greatest(abs(e.{target}), floor)), "
+        "sum(abs(p.b - e.{target}) / greatest(abs(e.{target}), floor)) "
+        "FROM size, pairs p JOIN {events} e ON {same} "
+        "WHERE p.a IS NOT NULL AND p.b IS NOT NULL "
         "AND e.{time} >= %(since)s AND e.{time} < %(until)s "
         "AND e.{target} IS NOT NULL GROUP BY 1 ORDER BY 1"
     ).format(
@@ -75,9 +72,12 @@ def paired_error(
         target=sql.Identifier(spec.target),
         predictions=sql.Identifier(schema, prediction_spec(spec).table),
         events=sql.Identifier(schema, spec.table),
-        paired=same("b", "a"),
-        event=same("e", "a"),
+        keys=sql.SQL(", ").join(map(sql.Identifier, keys)),
+        same=sql.SQL(" AND ").join(
+            sql.SQL("e.{k} = p.{k}").format(k=sql.Identifier(name)) for name in keys
+        ),
     )
+    session.execute(HASHED)
     rows = session.rows(
         query,
         {
@@ -91,4 +91,5 @@ def paired_error(
             "other_version": second[1],
         },
     )
+    session.execute("COMMIT")
     return pd.DataFrame(rows, columns=list(_NAMES))

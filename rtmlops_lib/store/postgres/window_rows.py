@@ -12,7 +12,11 @@ from rtmlops_lib.store.postgres.reading import chosen, frame
 from rtmlops_lib.store.postgres.session import Session
 from rtmlops_lib.streams import StreamSpec, prediction_spec
 
-__all__ = ["predicted_rows", "window_rows"]
+__all__ = ["HASHED", "predicted_rows", "window_rows"]
+
+# A table that grew a moment ago looks empty to the planner: it would then compare each
+# row of one side with each of the other.
+HASHED = "BEGIN READ ONLY; SET LOCAL enable_nestloop = off"
 
 
 def window_rows(
@@ -73,6 +77,7 @@ def predicted_rows(
         target=sql.Identifier(target),
         sampled=_sampled(spec, one_series_in),
     )
+    session.execute(HASHED)
     rows = session.rows(
         query,
         {
@@ -83,6 +88,7 @@ def predicted_rows(
             "version": version,
         },
     )
+    session.execute("COMMIT")
     return frame({**wanted, "predicted": "double precision"}, rows)
 
 

@@ -1,0 +1,221 @@
+"""``compare_frames`` on tables as people have them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import signal
+
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.monitoring import DriftVerdict
+from rtmlops_lib.monitoring.compare import compare_frames
+
+
+def plant(n, seed, *, shift=0.0, start="2026-03-02", freq="1min"):
+    """Return a boiler house: numbers, texts, flags, gaps, a counter, names."""
+    random = np.random.default_rng(seed)
+    time = pd.date_range(start, periods=n, freq=freq)
+    hour = (time.hour + time.minute / 60).to_numpy()
+    day = np.sin(2 * np.pi * hour / 24)
+    noise = signal.lfilter([1], [1, -0.8], random.normal(size=n)) * 0.6
+    pressure = 6 + day + noise + shift
+    pressure[random.random(n) < 0.03] = np.nan
+    return pd.DataFrame(
+        {
+            "Zeit": time,
+            "Druck [bar]": pressure,
+            "mode": random.choice(["eco", "full", "off"], n, p=[0.5, 0.4, 0.1]),
+            "pump_on": random.random(n) < 0.7,
+            "site": "north",
+            "row_id": np.arange(n) + seed * 1_000_000,
+            "note": [f"reading {i} of {seed}" for i in range(n)],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return plant(14 * 1_440, 1)
+
+
+def states(found):
+    return dict(found.verdict.feature_states)
+
+
+def test_another_week_of_the_same_plant_has_not_drifted(reference):
+    found = compare_frames(reference, plant(7 * 1_440, 2, start="2026-03-16"))
+    assert found.verdict.state == "stable"
+    assert set(states(found)) == {"Druck [bar]", "mode", "pump_on", "site"}
+    notes = " | ".join(found.notes)
+    assert "time is taken from column 'Zeit'" in notes
+    assert "no zone and are taken as UTC" in notes
+    assert "row_id is not compared: only ever counts" in notes
+    assert "note is not compared" in notes
+
+
+@pytest.mark.parametrize(
+    ("what", "feature"),
+    [
+        (lambda f: f.assign(**{"Druck [bar]": f["Druck [bar]"] + 1.0}), "Druck [bar]"),
+        (lambda f: f.assign(**{"Druck [bar]": f["Druck [bar]"] * 1.3}), "Druck [bar]"),
+        (lambda f: f.assign(mode=f["mode"].replace("eco", "turbo")), "mode"),
+        (lambda f: f.assign(pump_on=True), "pump_on"),
+        (lambda f: f.assign(site="south"), "site"),
+        (lambda f: f.assign(site=None), "site"),
+        (
+            lambda f: f.assign(
+                **{"Druck [bar]": f["Druck [bar]"].mask(np.arange(len(f)) % 3 == 0)}
+            ),
+            "Druck [bar]",
+        ),
+    ],
+    ids=["shift", "factor", "unseen", "share", "constant", "gone", "missing"],
+)
+def test_each_kind_of_change_is_found_where_it_is(reference, what, feature):
+    current = what(plant(7 * 1_440, 2, start="2026-03-16"))
+    found = compare_frames(reference, current)
+    assert found.verdict.state == "drift"
+    assert [n for n, s in states(found).items() if s == "drift"] == [feature]
+    assert feature in found.verdict.reason
+
+
+def test_the_order_of_rows_and_copies_of_them_do_not_matter(reference):
+    current = plant(7 * 1_440, 2, start="2026-03-16")
+    plain = compare_frames(reference, current)
+    messy = pd.concat([current, current[:300]]).sample(frac=1, random_state=1)
+    found = compare_frames(reference.sample(frac=1, random_state=2), messy)
+    assert [row.effect for row in found.verdict.features] == [
+        row.effect for row in plain.verdict.features
+    ]
+    assert "300 rows that stood twice left out" in found.notes
+
+
+def test_a_finer_sampling_step_is_no_drift(reference):
+    current = plant(7 * 1_440, 2, start="2026-03-16")
+    # The same process read every ten seconds: its memory is in time, not in rows.
+    finer = current.loc[current.index.repeat(6)].reset_index(drop=True)
+    finer["Zeit"] += pd.to_timedelta(np.arange(len(finer)) % 6 * 10, unit="s")
+    plain, found = (compare_frames(reference, rows) for rows in (current, finer))
+    assert found.verdict.state == "stable"
+    assert found.verdict.features == plain.verdict.features
+
+
+def test_a_coarser_sampling_step_is_no_drift(reference):
+    current = plant(7 * 1_440, 2, start="2026-03-16")[::5]
+    found = compare_frames(reference, current)
+    assert found.verdict.state == "stable"
+    assert states(found)["Druck [bar]"] == "stable"
+
+
+def test_gaps_do_not_count_as_drift(reference):
+    current = plant(7 * 1_440, 2, start="2026-03-16")
+    kept = np.ones(len(current), bool)
+    kept[1_500:3_500] = False
+    found = compare_frames(reference, current[kept])
+    assert found.verdict.state in ("stable", "warning")
+
+
+def test_without_a_clock_row_order_is_time_order_and_the_report_says_so():
+    random = np.random.default_rng(1)
+    reference = pd.DataFrame({"x": random.normal(size=5_000)})
+    same = compare_frames(reference, pd.DataFrame({"x": random.normal(size=2_000)}))
+    moved = compare_frames(
+        reference, pd.DataFrame({"x": random.normal(0.5, size=2_000)})
+    )
+    assert same.verdict.state == "stable"
+    assert moved.verdict.state == "drift"
+    assert "no time column: row order is taken as time order" in same.notes
+    assert moved.verdict.end.startswith("row ")
+
+
+@pytest.mark.parametrize(
+    ("reference_rows", "current_rows"), [(5_000, 300), (400, 5_000), (30, 30)]
+)
+def test_too_few_rows_are_not_judged(reference_rows, current_rows):
+    random = np.random.default_rng(1)
+    found = compare_frames(
+        pd.DataFrame({"x": random.normal(size=reference_rows)}),
+        pd.DataFrame({"x": random.normal(3, size=current_rows)}),
+    )
+    assert found.verdict.state == "unknown"
+    assert "independent rows, 500 are needed" in found.verdict.reason or (
+        "chunks" in found.verdict.reason
+    )
+
+
+def test_rows_that_repeat_each_other_are_too_few_however_many():
+    random = np.random.default_rng(1)
+    walk = signal.lfilter([1], [1, -0.995], random.normal(size=20_000))
+    found = compare_frames(
+        pd.DataFrame({"x": walk[:10_000]}), pd.DataFrame({"x": walk[10_000:]})
+    )
+    assert found.verdict.state == "unknown"
+    assert "independent rows, 500 are needed" in found.verdict.reason
+
+
+def test_series_of_different_level_are_each_compared_with_themselves():
+    def machines(seed, days, names=8, start="2026-03-02"):
+        random = np.random.default_rng(seed)
+        time = pd.date_range(start, periods=days * 96, freq="15min", tz="UTC")
+        level = 10.0 ** np.arange(1, names + 1)
+        values = level + 0.01 * level * random.normal(size=(len(time), names))
+        return pd.DataFrame(
+            {
+                "time": np.repeat(time, names),
+                "machine": np.tile([f"m{i}" for i in range(names)], len(time)),
+                "load": values.ravel(),
+            }
+        )
+
+    reference = machines(1, 14)
+    current = machines(2, 4, start="2026-03-16")
+    same = compare_frames(reference, current, series_column="machine")
+    assert same.verdict.state == "stable"
+    # 2 % of each level: lost in the mixture of all, plain for each by itself.
+    moved = current.assign(load=current["load"] * 1.02)
+    assert compare_frames(reference, moved, series_column="machine").verdict.state == (
+        "drift"
+    )
+    grown = machines(2, 4, names=10, start="2026-03-16")
+    found = compare_frames(reference, grown, series_column="machine")
+    assert found.verdict.feature_states["machine (unseen)"] == "drift"
+
+
+def test_columns_of_one_file_only_are_told_and_left_out(reference):
+    current = plant(7 * 1_440, 2, start="2026-03-16")
+    found = compare_frames(reference.drop(columns="mode"), current.drop(columns="site"))
+    assert "mode is only in the current file: not compared" in found.notes
+    assert "site is only in the reference: not compared" in found.notes
+    with pytest.raises(UsageError, match="no column in common"):
+        compare_frames(reference[["Zeit", "mode"]], current[["Zeit", "site"]])
+
+
+def test_numbers_that_became_texts_are_missing_numbers(reference):
+    current = plant(7 * 1_440, 2, start="2026-03-16")
+    texts = current["Druck [bar]"].map("{:.2f} bar".format)
+    found = compare_frames(reference, current.assign(**{"Druck [bar]": texts}))
+    assert states(found)["Druck [bar]"] == "drift"
+
+
+def test_a_verdict_survives_json_and_can_be_judged_again(reference):
+    current = plant(7 * 1_440, 2, start="2026-03-16", shift=1.0)
+    for verdict in compare_frames(reference, current).verdicts:
+        copy = DriftVerdict.from_dict(json.loads(json.dumps(verdict.to_dict())))
+        assert copy == verdict
+        assert copy.replay() == verdict
+
+
+def test_a_changed_report_does_not_replay_to_the_same_state(reference):
+    current = plant(7 * 1_440, 2, start="2026-03-16", shift=1.0)
+    verdict = compare_frames(reference, current).verdict
+    plain = json.loads(json.dumps(verdict.to_dict()))
+    for row in plain["features"]:
+        row["current_quantiles"] = row["reference_quantiles"]
+        row["current_counts"] = row["reference_counts"]
+    for window in plain["before"]["windows"]:
+        window["marks"] = dict.fromkeys(window["marks"], 0)
+    assert verdict.state == "drift"
+    assert DriftVerdict.from_dict(plain).replay().state == "stable"
