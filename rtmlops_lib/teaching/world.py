@@ -69,8 +69,8 @@ class World:
         *,
         until: Callable[[], object] | None = None,
         what: str = "it",
-    ) -> datetime:
-        """Let so many hours pass, fewer once ``until`` is true; return its time then.
+    ) -> None:
+        """Let so many hours pass, fewer once ``until`` is true.
 
         Parameters
         ----------
@@ -88,13 +88,13 @@ class World:
         """
         begun, first = time.monotonic(), self.now
         end = first + timedelta(hours=hours)
-        with live_progress("simulated hours") as progress:
+        with live_progress("events") as progress:
             while self.now < end:
-                self._send_quarter()
+                progress.add(self._send_quarter())
                 passed = (self.now - first) / timedelta(hours=1)
-                progress.update(int(passed))
+                progress.what = f"events, {passed:g} simulated hours,"
                 if until is not None and until():
-                    return self.now
+                    return
                 ahead = begun + passed * self._pace - time.monotonic()
                 time.sleep(max(0.0, ahead))
         if until is not None:
@@ -102,9 +102,9 @@ class World:
                 f"{hours:g} simulated hours passed, and {what} did not happen",
                 remedy="the services' logs say why; their folder is lab.folder",
             )
-        return self.now
 
-    def _send_quarter(self) -> None:
+    def _send_quarter(self) -> int:
+        before = self.sent
         chunk = next(self._chunks or self._begin())
         for batch in (chunk.labels, chunk.datacenter, chunk.services):
             if batch.spec.name not in self._codecs or not len(batch):
@@ -115,6 +115,7 @@ class World:
             self.sent += len(batch)
         self._producer.flush()
         self.now += _STEP
+        return self.sent - before
 
     def _begin(self) -> Iterator[SimulatedChunk]:
         settings = replace(self._settings, drifts=tuple(self._drifts.values()))
