@@ -92,7 +92,7 @@ class Settings(BaseModel):
     clickhouse_url: SecretStr | None = None
 
     # The retraining API: what it demands of a caller, where it listens, and where
-    # others find it.
+    # others find it (None: nowhere).
     api_token: SecretStr | None = None
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65_535)
@@ -146,11 +146,6 @@ class Settings(BaseModel):
                 if name != "protocol"
             },
         )
-
-    @property
-    def api_address(self) -> str:
-        """Where callers find the retraining API."""
-        return self.api_url or f"http://127.0.0.1:{self.api_port}"
 
     @classmethod
     def load(

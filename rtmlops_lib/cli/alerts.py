@@ -24,7 +24,9 @@ def list_(
     every: Annotated[
         bool, typer.Option("--all", help="Those that are over, too.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="At most so many.")
+    ] = 100,
     schema: SchemaOption = None,
     as_json: JsonOption = False,
 ) -> None:

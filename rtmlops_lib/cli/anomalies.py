@@ -22,6 +22,11 @@ __all__ = ["app"]
 app = subcommands("Show the anomalies that detectors told of.")
 
 
+@app.callback()
+def _group() -> None:
+    """Show the anomalies that detectors told of."""
+
+
 @app.command("list")
 def list_(
     stream: Annotated[
@@ -33,7 +38,9 @@ def list_(
     open_only: Annotated[
         bool, typer.Option("--open", help="Those that still go on only.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="At most so many.")
+    ] = 100,
     schema: SchemaOption = None,
     as_json: JsonOption = False,
 ) -> None:

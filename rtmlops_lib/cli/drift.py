@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from rich.markup import escape
 from rtmlops_lib.cli.frames import read_frame
 from rtmlops_lib.cli.lazy import subcommands
 from rtmlops_lib.cli.options import JsonOption, SchemaOption, load_settings
-from rtmlops_lib.cli.printing import new_table, output, print_json
+from rtmlops_lib.cli.printing import messages, new_table, output, print_json
 from rtmlops_lib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,13 +62,14 @@ def check(
     _check_figure(figure)
     from rtmlops_lib.monitoring.compare import compare_frames
 
-    found = compare_frames(
-        read_frame(reference, "--reference"),
-        read_frame(current, "--current"),
-        time_column=time_column,
-        series_column=series_column,
-        reference_id=reference.name,
-    )
+    with messages().status("reading and comparing"):
+        found = compare_frames(
+            read_frame(reference, "--reference"),
+            read_frame(current, "--current"),
+            time_column=time_column,
+            series_column=series_column,
+            reference_id=reference.name,
+        )
     if figure is not None:
         _draw(found.verdict, figure)
     if as_json:
@@ -167,6 +169,8 @@ def _draw(verdict: DriftVerdict, path: Path) -> None:
     from rtmlops_lib.teaching.style import use_style
 
     use_style()
+    # It says at length that it takes bold for semibold.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     try:
         figure(verdict).savefig(path)
     except OSError as error:
@@ -211,7 +215,7 @@ def _show(verdict: DriftVerdict, found: Comparison | None = None) -> None:
     output().print(f"{_colored(verdict.state, 'bold ')}: {escape(verdict.reason)}")
     if verdict.features:
         numbers = ("effect", "threshold", "over", "p (Holm)", "missing", "independent")
-        table = new_table("feature", "state", "", *numbers, numbers=numbers)
+        table = new_table("feature", "state", "unit", *numbers, numbers=numbers)
         for row in sorted(verdict.features, key=lambda row: row.name):
             marks = verdict.after.marks(row.name, verdict.settings.windows)
             over, of = sum(m == 2 for m in marks), len(marks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 from rtmlops_lib.errors import UsageError
@@ -19,9 +20,15 @@ def require_api_extra() -> None:
     UsageError
         Names the packages and the command that installs them.
     """
-    missing = [name for name in _API if find_spec(name) is None]
+    missing = [name for name in _API if not _is_there(name)]
     if missing:
         raise UsageError(
             f"the API needs packages that are not installed: {', '.join(missing)}",
             remedy="install them with: pip install 'rtmlops[api]'",
         )
+
+
+def _is_there(name: str) -> bool:
+    if name in sys.modules:
+        return sys.modules[name] is not None
+    return find_spec(name) is not None

@@ -79,13 +79,13 @@ COMMANDS = {
     "monitor": LazyCommand(
         "monitor",
         "monitor",
-        "Watch live error and drift; ask for a training where the error grew.",
+        "Hold each window of the streams against the champion's own reference.",
         _SERVICES,
     ),
     "trainer": LazyCommand(
         "trainer",
         "trainer",
-        "Train by a daily schedule, and whenever somebody asks.",
+        "Train the models of the streams every day, and whenever somebody asks.",
         _SERVICES,
     ),
     "api": LazyCommand(

@@ -14,7 +14,7 @@ __all__ = ["behaviour_checks"]
 Array = NDArray[np.float64]
 # Enough for an average; each of them is predicted once a step of the sweep.
 SWEEP_ROWS = 500
-SWEEP_STEPS = 9
+SWEEP_STEPS = 25
 
 
 def behaviour_checks(
@@ -41,10 +41,6 @@ def behaviour_checks(
         Whether predictions are numbers, whether they vary, whether a server that was
         never seen is scored sensibly, and whether more of an increasing input
         predicts less on average.
-
-    Notes
-    -----
-    Taught in chapter 09.
     """
     random = np.random.default_rng(seed)
     rows = x[random.choice(len(x), min(len(x), SWEEP_ROWS), replace=False)]

@@ -22,11 +22,20 @@ from rtmlops_lib.monitoring.profile import Profile
 from rtmlops_lib.monitoring.settings import DriftSettings
 from rtmlops_lib.monitoring.tail import Tail
 
-__all__ = ["Ground", "grid_of", "learn_column", "learn_unseen", "skip_reason"]
+__all__ = [
+    "DEVIATION",
+    "Ground",
+    "grid_of",
+    "learn_column",
+    "learn_unseen",
+    "moments",
+    "skip_reason",
+]
 
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
 
+DEVIATION = "sd from its usual course"
 # Below, a chunk's distribution is no distribution.
 _LEAST_IN_CHUNK = 5
 _LEAST_TO_BE_COUNTER = 50
@@ -46,6 +55,8 @@ class Ground:
     cycle : str
     probability : float
         With which a feature may cross its threshold in a window.
+    instants : ndarray of int64, shape (n,), optional
+        See ``Table``.
     """
 
     time: Places
@@ -56,6 +67,7 @@ class Ground:
     step: int
     cycle: str
     probability: float
+    instants: Places | None = None
 
     def by_series(self, x: Array) -> list[Array]:
         """Return the column of each series, in the order of time."""
@@ -74,11 +86,26 @@ class Ground:
 
     def tau(self, x: Array) -> float:
         """Return the autocorrelation time in the unit of ``time``."""
-        return self.step * autocorrelation_time(self.by_series(x))
+        if self.instants is None:
+            return self.step * autocorrelation_time(self.by_series(x))
+        known = np.isfinite(x)
+        rows = np.maximum(1, np.bincount(self.instants, known))
+        mean = np.bincount(self.instants, np.where(known, x, 0.0)) / rows
+        _, first = np.unique(self.instants, return_index=True)
+        series = self.series[first]
+        apart = [mean[series == code] for code in np.unique(series)]
+        return self.step * autocorrelation_time(apart)
 
     def effective(self, known: NDArray[np.bool_], tau: float) -> float:
         """Return what the known rows are worth."""
-        return effective_rows([int(known.sum())], self.step, tau)
+        return effective_rows([moments(known, self.instants)], self.step, tau)
+
+
+def moments(known: NDArray[np.bool_], instants: Places | None) -> int:
+    """Return how many instants of a series have a known row."""
+    if instants is None:
+        return int(known.sum())
+    return len(np.unique(instants[known]))
 
 
 def skip_reason(column: NDArray[Any], ground: Ground) -> str | None:
@@ -149,7 +176,10 @@ def _number(
         if len(part) < known.sum()
     ]
     threshold, tail = _threshold(effects, settings.least_effect, ground, settings)
-    edges = bin_edges(x)
+    # The values of an hour, or of one server, never look like those of all.
+    plain = ground.cycle == "none" and not ground.series.any()
+    shown = x if plain else z
+    edges = bin_edges(shown)
     return FeatureReference(
         name=name,
         kind="number",
@@ -165,7 +195,8 @@ def _number(
         mean=float(x[known].mean()),
         deviation=float(x[known].std()),
         edges=edges,
-        shares=bin_shares(x, edges),
+        shares=bin_shares(shown, edges),
+        axis="value" if plain else DEVIATION,
         profile=profile,
     )
 
@@ -254,7 +285,7 @@ def learn_unseen(
         kind="share",
         unit="share",
         tau=tau,
-        effective_rows=effective_rows([len(ground.time)], ground.step, tau),
+        effective_rows=ground.effective(np.ones(len(ground.time), np.bool_), tau),
         chunks=ground.chunks,
         threshold=threshold,
         missing_threshold=1.0,

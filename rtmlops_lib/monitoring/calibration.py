@@ -52,7 +52,7 @@ class Calibration:
     chunk_rows : float
         Median rows of a chunk.
     span : int
-        From the first to the last row.
+        From the first to the last row, but for stray ones.
     rows : int
     chunks : int
         Whole ones.
@@ -60,7 +60,9 @@ class Calibration:
         Which profile was taken away.
     series : tuple of str
         Names of those seen.
-    series_column, time_column : str, optional
+    series_column : tuple of str
+        The columns that tell series apart.
+    time_column : str, optional
     features : tuple of FeatureReference
     skipped : dict of str to str
         Columns that are not compared, and why.
@@ -91,7 +93,7 @@ class Calibration:
     chunks: int
     cycle: str
     series: tuple[str, ...]
-    series_column: str | None
+    series_column: tuple[str, ...]
     time_column: str | None
     features: tuple[FeatureReference, ...]
     skipped: dict[str, str]
@@ -106,7 +108,7 @@ class Calibration:
         window: timedelta | int,
         features: Sequence[str] | None = None,
         time_column: str | None = None,
-        series_column: str | None = None,
+        series_column: str | Sequence[str] | None = None,
         step: timedelta | None = None,
         reference_id: str = "reference",
         settings: DriftSettings | None = None,
@@ -121,6 +123,8 @@ class Calibration:
             Length of the windows to be judged; in rows where there is no clock.
         features : sequence of str, optional
             Columns to watch. By default all but time and series.
+        series_column : str or sequence of str, optional
+            What tells series apart; each is compared with itself.
         step : timedelta, optional
             Sampling step of the windows, where it is longer than the reference's.
 
@@ -153,7 +157,7 @@ class Calibration:
         *,
         window: timedelta | int,
         time_column: str | None = None,
-        series_column: str | None = None,
+        series_column: str | Sequence[str] | None = None,
         step: timedelta | None = None,
         reference_id: str = "reference",
         settings: DriftSettings | None = None,
@@ -178,23 +182,24 @@ class Calibration:
                 + "".join(f"; {name}: {reason}" for name, reason in skipped.items()),
                 remedy="give columns of numbers or categories",
             )
-        if series_column is not None:
-            unseen = f"{series_column} (unseen)"
+        keys = (series_column,) if isinstance(series_column, str) else series_column
+        keys = tuple(keys or ())
+        if keys:
+            unseen = f"{'/'.join(keys)} (unseen)"
             tau = min(feature.tau for feature in learned)
             learned.append(learn_unseen(unseen, tau, ground, settings))
-        span = int(table.time[-1] - table.time[0])
         return cls(
             reference_id=reference_id,
             window=length,
             clock=table.clock,
             step=ground.step,
             chunk_rows=chunk_rows,
-            span=span,
+            span=table.span,
             rows=len(table),
             chunks=ground.chunks,
             cycle=ground.cycle,
             series=tuple(names.tolist()),
-            series_column=series_column,
+            series_column=keys,
             time_column=time_column,
             features=tuple(learned),
             skipped=skipped,
@@ -208,6 +213,7 @@ class Calibration:
         return {
             **plain,
             "series": list(self.series),
+            "series_column": list(self.series_column),
             "notes": list(self.notes),
             "features": [feature.to_dict() for feature in self.features],
             "settings": self.settings.model_dump(),
@@ -217,7 +223,8 @@ class Calibration:
     def from_dict(cls, plain: dict[str, Any]) -> Calibration:
         """Return what ``to_dict`` was made of."""
         given = dict(plain)
-        given["series"], given["notes"] = tuple(given["series"]), tuple(given["notes"])
+        for name in ("series", "series_column", "notes"):
+            given[name] = tuple(given[name])
         given["features"] = tuple(map(FeatureReference.from_dict, given["features"]))
         given["settings"] = DriftSettings(**given["settings"])
         return cls(**given)
@@ -252,7 +259,7 @@ def _ground(
     usual = float(np.median(rows))
     whole = rows >= max(1.0, settings.min_window_share * usual)
     number = np.where(whole, np.cumsum(whole) - 1, -1)
-    cycle = cycle_of(int(table.time[-1] - table.time[0])) if table.clock else "none"
+    cycle = cycle_of(table.span) if table.clock else "none"
     ground = Ground(
         time=table.time,
         series=series,
@@ -263,6 +270,7 @@ def _ground(
         step=table.step,
         cycle=cycle,
         probability=settings.alpha,
+        instants=table.instants,
     )
     return ground, usual
 

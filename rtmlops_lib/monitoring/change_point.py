@@ -97,14 +97,15 @@ def change_point(
     """
     unit = reference_deviation or 1e-3 * abs(reference_mean) or 1.0
     z = (x - reference_mean) / unit
-    page = PageHinkley(delta=_TOLERANCE, threshold=_LIMIT, minimum=1, mean=0.0)
+    # Without an end to its climb: of several rises the one that lasts is wanted.
+    page = PageHinkley(delta=_TOLERANCE, threshold=np.inf, mean=0.0)
     adwin = Adwin(clock=1)
-    page_at = adwin_at = None
+    adwin_at = None
     # ADWIN wants values within 0 and 1.
     scaled = np.clip(z / 20 + 0.5, 0.0, 1.0).tolist()
     for at, (value, small) in enumerate(zip(z.tolist(), scaled, strict=True)):
-        if page_at is None and page.update(value):
-            page_at = at + 1 - page.change_length
+        page.update(value)
         if adwin.update(small):
             adwin_at = at + 1 - adwin.change_length
+    page_at = len(x) - page.climb_length if page.climb > _LIMIT else None
     return ChangePoint(level_shift(x, weight), page_at, adwin_at)

@@ -25,6 +25,8 @@ _MICROS = 1_000_000
 # Chunks that a reference is cut into where the current rows do not ask for shorter
 # ones, and how many it is cut into at the most.
 _CHUNKS, _MOST_CHUNKS = 30, 1_000
+# What 'rtmlops export' adds to an event: they change with each row.
+_OURS = ("ingest_time", "kafka_partition", "kafka_offset", "attributes")
 # Lengths that people know, in seconds.
 _USUAL = (
     *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800),
@@ -97,6 +99,10 @@ def compare_frames(
         )
     notes += _one_sided(first, second)
     both = [name for name in first.columns if name in second.columns]
+    ours = [name for name in both if name in _OURS]
+    if ours:
+        notes.append(f"{', '.join(ours)}: how rows were stored, not compared")
+    both = [name for name in both if name not in _OURS]
     if not both:
         raise UsageError(
             f"the files have no column in common: {_names(first)} and {_names(second)}",
@@ -170,7 +176,7 @@ def _hint(table: Table) -> list[str]:
 def _window(first: Table, second: Table) -> int:
     if not first.clock:
         return max(1, min(len(second) // 5, len(first) // _CHUNKS))
-    spans = [int(t.time[-1] - t.time[0]) + t.step for t in (first, second)]
+    spans = [t.span + t.step for t in (first, second)]
     wanted = min(spans[1] / 5, spans[0] / _CHUNKS)
     wanted = max(wanted, spans[0] / _MOST_CHUNKS, first.step, second.step)
     usual = [s for s in _USUAL if s * _MICROS <= wanted]

@@ -72,9 +72,9 @@ def decide(
         end,
         {row.name: row.mark(settings.release) for row in rows},
         {row.name: row.effect for row in rows},
-        {row.name: row.effective_rows for row in rows},
     )
-    memory = before.with_window(window, max(settings.memory, settings.windows))
+    worth = {row.name: row.effective_rows for row in rows}
+    memory = before.with_window(window, worth, settings.windows, settings.memory)
     states: dict[str, State] = {}
     drifting = []
     for row in rows:
@@ -132,9 +132,10 @@ def _lacks(row: Evidence, memory: Memory, settings: DriftSettings) -> str | None
         )
     held = memory.effective_rows(row.name)
     if held < need:
+        full = memory.count >= settings.memory and memory.whole is None
         return (
-            f"{len(memory.windows)} windows are worth {held:,.0f} independent rows, "
-            f"{need:,.0f} are needed"
+            f"{memory.count} windows are worth {held:,.0f} independent rows, "
+            f"{need:,.0f} are needed" + ("; longer windows hold more" if full else "")
         )
     return None
 

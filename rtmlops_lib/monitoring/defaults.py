@@ -7,14 +7,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rtmlops_lib.monitoring.measures import KolmogorovSmirnov, PopulationStability
+from rtmlops_lib.monitoring.measures._shares import cut_points, shares_of_numbers
+from rtmlops_lib.monitoring.measures.kolmogorov_smirnov import (
+    gap_probability,
+    largest_gap,
+)
+from rtmlops_lib.monitoring.measures.population_stability import stability_index
 from rtmlops_lib.monitoring.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["default_alarms"]
+
+_BINS = 10
 
 
 def default_alarms(
@@ -67,30 +75,39 @@ def default_alarms(
     """
     import pandas as pd
 
-    tables = [
+    first, table = (
         Table.of_frame(frame, time_column=time_column, features=features)
         for frame in (reference, current)
-    ]
-    psi, ks = PopulationStability(), KolmogorovSmirnov()
+    )
+    known = {name: _sorted(first.columns[name]) for name in features}
+    cuts = {name: cut_points(known[name], _BINS) for name in features}
+    shares = {n: shares_of_numbers(known[n], cuts[n]) for n in features}
     length = round(window.total_seconds() * 1e6)
-    first, second = tables
-    starts, begin = np.unique(second.time // length, return_index=True)
+    starts, begin = np.unique(table.time // length, return_index=True)
     rows = []
     for start, at, stop in zip(
-        starts.tolist(), begin, [*begin[1:], len(second)], strict=True
+        starts.tolist(), begin, [*begin[1:], len(table)], strict=True
     ):
         row: dict[str, object] = {
             "start": pd.Timestamp(start * length, unit="us", tz="UTC")
         }
         for name in features:
-            values = second.columns[name][at:stop]
-            known = first.columns[name]
-            row[f"{name} psi"] = psi.compare(known, values).effect > psi_limit
-            p = ks.compare(known, values).p_value
-            row[f"{name} ks"] = p is not None and p < p_limit
+            values = _sorted(table.columns[name][at:stop])
+            if not len(values):
+                row[f"{name} psi"] = row[f"{name} ks"] = False
+                continue
+            now = shares_of_numbers(values, cuts[name])
+            row[f"{name} psi"] = stability_index(shares[name], now) > psi_limit
+            gap = largest_gap(known[name], values)
+            p = gap_probability(gap, len(known[name]), len(values))
+            row[f"{name} ks"] = p < p_limit
         for test in ("psi", "ks"):
             row[test] = any(bool(row[f"{name} {test}"]) for name in features)
         rows.append(row)
     columns = ["start", "psi", "ks"]
     columns += [f"{name} {test}" for test in ("psi", "ks") for name in features]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _sorted(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sort(x[np.isfinite(x)])

@@ -21,12 +21,16 @@ Array = NDArray[np.float64]
 Places = NDArray[np.int64]
 
 _MICROS = 1_000_000
+_DAY = 86_400 * _MICROS
+_WEEK = 7 * _DAY
 # A broken server's error counts as an error that one row in a hundred has.
 _CAP = 0.99
 # Shorter chunks have a wider spread: they may stand in for longer ones, a threshold
 # from them is too high rather than too low. Down to this share of a window.
 _SHORTEST_CHUNK = 0.1
 BINS_A_WINDOW = 60
+# Rows of one series in a window, from which on their dependence can be seen.
+_LEAST_PIECE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,10 @@ class ErrorReference:
     bin_deviation : float
         Standard deviation of the means of a sixtieth of a window.
     tau, step : float
-        Autocorrelation time and sampling step, microseconds.
+        Autocorrelation time within windows, and sampling step, microseconds.
     effective_rows : float
+    window_worth : float
+        Effective rows that a window has where no row is missing.
     chunks, rows : int
     tail : Tail, optional
     edges, shares : tuple of float
@@ -75,6 +81,7 @@ class ErrorReference:
     tau: float
     step: float
     effective_rows: float
+    window_worth: float
     chunks: int
     rows: int
     tail: Tail | None
@@ -129,12 +136,18 @@ class ErrorReference:
         if tail is not None:
             threshold = max(settings.least_growth, tail.level(settings.alpha))
         bins = _chunk_means(micros, capped, max(1, length // BINS_A_WINDOW), 0.5)
-        tau, step, count = _correlation(micros, capped, code)
+        tau, step, count = _correlation(micros, capped, code, length)
+        worth = effective_rows([count], step, tau)
         notes: tuple[str, ...] = ()
         if chunk < length:
             notes = (
                 f"held-out rows span {span / length:.1f} windows: chunks of "
                 f"{chunk / length:.0%} of a window stand in, thresholds are higher",
+            )
+        if span < _WEEK:
+            notes += (
+                f"held-out rows span {span / _DAY:.1f} days: the error of other days "
+                "of the week is not known",
             )
         edges = bin_edges(error)
         return cls(
@@ -149,7 +162,8 @@ class ErrorReference:
             bin_deviation=float(bins.std()) if len(bins) > 1 else 0.0,
             tau=tau,
             step=step,
-            effective_rows=effective_rows([count], step, tau),
+            effective_rows=worth,
+            window_worth=worth * min(1.0, length / span),
             chunks=len(means),
             rows=len(error),
             tail=tail,
@@ -216,18 +230,24 @@ def _chunk_means(time: Places, x: Array, length: int, least: float) -> Array:
 
 
 def _correlation(
-    time: Places, x: Array, series: Places | None
+    time: Places, x: Array, series: Places | None, window: int
 ) -> tuple[float, float, int]:
-    """Return autocorrelation time and step in microseconds, and rows that count."""
+    """Return autocorrelation time and step in microseconds, and rows that count.
+
+    Dependence is measured within windows, about each one's own level: what the level
+    does from window to window is in the threshold, which is made of such levels.
+    """
     if series is None:
-        instants, place = np.unique(time, return_inverse=True)
-        means = np.bincount(place, x) / np.bincount(place)
-        gaps = np.diff(instants)
-        step = float(np.median(gaps)) if len(gaps) else 1.0
-        return step * autocorrelation_time([means]), step, len(instants)
+        time, place = np.unique(time, return_inverse=True)
+        x = np.bincount(place, x) / np.bincount(place)
+        series = np.zeros(len(time), np.int64)
     order = np.argsort(series, kind="stable")
-    cuts = np.flatnonzero(np.diff(series[order])) + 1
-    gaps = np.concatenate([np.diff(t) for t in np.split(time[order], cuts)])
-    step = float(np.median(gaps)) if len(gaps) else 1.0
-    step = max(step, 1.0)
-    return step * autocorrelation_time(np.split(x[order], cuts)), step, len(x)
+    time, x, series = time[order], x[order], series[order]
+    gaps = np.diff(time)[np.diff(series) == 0]
+    step = max(float(np.median(gaps)), 1.0) if len(gaps) else 1.0
+    new = (np.diff(series) != 0) | (np.diff(time // window) != 0)
+    pieces = np.split(x, np.flatnonzero(new) + 1)
+    whole = [piece for piece in pieces if len(piece) >= _LEAST_PIECE]
+    if not whole:
+        whole = np.split(x, np.flatnonzero(np.diff(series)) + 1)
+    return step * autocorrelation_time(whole), step, len(x)

@@ -117,6 +117,13 @@ class ErrorWatch:
         # Where rows come more often than the reference's did, they tell no more.
         held = min(float(rows), _slots(micros, code, step))
         worth = effective_rows([round(held)], step, reference.tau)
+        usual = reference.window_worth
+        if worth < reference.settings.min_window_share * usual:
+            reason = (
+                f"the window's errors are worth {worth:,.0f} independent rows, about "
+                f"{usual:,.0f} are usual"
+            )
+            return self._unjudged(reason, first, last, len(values))
         capped = np.minimum(values, reference.cap)
         evidence = Evidence(
             name=reference.measure,

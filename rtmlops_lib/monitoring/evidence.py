@@ -49,7 +49,7 @@ class Evidence:
     reference_mean, current_mean : float, optional
         Raw; for kind ``error`` what growth is the ratio of.
     edges, reference_shares, current_shares : tuple of float
-        Histogram of raw values.
+        Histogram of what ``axis`` says.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Evidence:
     edges: tuple[float, ...] = ()
     reference_shares: tuple[float, ...] = ()
     current_shares: tuple[float, ...] = ()
+    axis: str = "value"
 
     def measured(self) -> float | None:
         """Return the effect, worked out anew from what is kept here."""

@@ -47,7 +47,9 @@ class FeatureReference:
     mean, deviation : float
         Of the raw values.
     edges, shares : tuple of float
-        Histogram of the raw values, the outer bins open.
+        Histogram, the outer bins open.
+    axis : str
+        Of what: the values, or their deviations where there is a profile.
     profile : Profile, optional
     """
 
@@ -68,6 +70,7 @@ class FeatureReference:
     deviation: float | None = None
     edges: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
+    axis: str = "value"
     profile: Profile | None = None
 
     def to_dict(self) -> dict[str, Any]:

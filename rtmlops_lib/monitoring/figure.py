@@ -41,7 +41,7 @@ def figure(verdict: DriftVerdict) -> Figure:
     timeline = bool(verdict.details.get("bins"))
     panels = len(shown) + timeline
     lines = max(1, -(-panels // 2))
-    height = max(2.6, 0.42 * len(rows) + 1.4, 1.9 * lines + 0.6)
+    height = max(2.8, 0.42 * len(rows) + 1.4, 2.1 * lines + 0.6)
     result = Figure(figsize=(10, height), layout="constrained")
     halves: Any = result.subfigures(1, 2, width_ratios=(1, 1.25))
     left, right = halves
@@ -94,9 +94,11 @@ def _effects(axes: Any, rows: list[Evidence], verdict: DriftVerdict) -> None:
             fontsize="small",
             xytext=(4, 0),
             textcoords="offset points",
+            bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
         )
     axes.axvline(1, color=_LIMIT, linewidth=1.2, linestyle="--")
     axes.set_yticks(places, [row.name for row in rows])
+    axes.set_ylim(-0.7 - 0.5 * (len(rows) < 3), len(rows) - 0.3 + 0.5 * (len(rows) < 3))
     axes.set_xlim(0, max(1.35, 1.3 * max(_size(row) for row in rows)))
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("effect in thresholds (dots: the windows before)")
@@ -123,6 +125,8 @@ def _histogram(axes: Any, row: Evidence) -> None:
         if some.any():
             first, last = np.flatnonzero(some)[[0, -1]]
             axes.set_xlim(edges[first], edges[last + 1])
+        if row.axis != "value":
+            axes.set_xlabel(row.axis, fontsize="small")
     axes.set_title(row.name, fontsize="medium")
     axes.set_ylabel("% of rows", fontsize="small")
     axes.tick_params(labelsize="small")
@@ -162,10 +166,10 @@ def _timeline(axes: Any, verdict: DriftVerdict) -> None:
     if verdict.change_point is not None:
         moment = np.datetime64(verdict.change_point.removesuffix("Z"))
         axes.axvline(moment, color=_OF_STATE["drift"], linewidth=1.5, linestyle="--")
-    locator = dates.AutoDateLocator(maxticks=5)
+    locator = dates.AutoDateLocator(minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
-    axes.set_title("error over time, and its change point", fontsize="medium")
+    axes.set_title("error over time", fontsize="medium")
     axes.tick_params(labelsize="small")
 
 

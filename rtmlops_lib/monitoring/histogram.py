@@ -27,7 +27,9 @@ def bin_edges(x: Array) -> tuple[float, ...]:
     low, high = np.quantile(x, [0.005, 0.995])
     width = float(high - low) or abs(float(low)) or 1.0
     edges = np.linspace(low - width / 2, high + width / 2, _BINS + 1)
-    return tuple(float(f"{edge:.6g}") for edge in edges)
+    # Digits that tell the edges apart, also far from zero.
+    digits = 4 - int(np.floor(np.log10(width)))
+    return tuple(edges.round(min(digits, 300)).tolist())
 
 
 def bin_shares(x: Array, edges: tuple[float, ...]) -> tuple[float, ...]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmlops_lib.monitoring._learn import grid_of
+from rtmlops_lib.errors import UsageError
+from rtmlops_lib.monitoring._learn import DEVIATION, grid_of, moments
 from rtmlops_lib.monitoring.calibration import Calibration
 from rtmlops_lib.monitoring.effective import effective_rows
 from rtmlops_lib.monitoring.evidence import Evidence
@@ -106,19 +107,34 @@ class DriftJudge:
     ) -> DriftVerdict:
         """As ``judge``, of rows that were read already."""
         calibration = self.calibration
+        if table.clock != calibration.clock:
+            has = ("no clock", "a clock")
+            raise UsageError(
+                f"the window has {has[table.clock]}, the reference has "
+                f"{has[calibration.clock]}",
+                remedy="name the column of times for both",
+            )
         table = table.thinned(calibration.step)
         least = calibration.settings.min_window_share * calibration.chunk_rows
         place = _place(table, start, end, first_row)
         if len(table) < least:
-            wanted = f"{len(table):,} rows, about {calibration.chunk_rows:,.0f}"
-            return self._unjudged(
-                f"the window holds {wanted} are usual", *place, len(table)
+            reason = (
+                f"the window holds {len(table):,} rows, about "
+                f"{calibration.chunk_rows:,.0f} are usual"
             )
+            if table.step > 1.5 * calibration.step:
+                steps = (table.step / 1e6, calibration.step / 1e6)
+                reason += " (it has one in {:g} s, the reference in {:g} s)".format(
+                    *steps
+                )
+            return self._unjudged(reason, *place, len(table))
         series = table.codes(calibration.series)
         # A step longer than the reference's may be: then each row counts whole.
         step = max(table.step, calibration.step)
+        instants = table.instants
         rows = tuple(
-            self._evidence(f, table, series, step) for f in calibration.features
+            self._evidence(f, table, series, instants, step)
+            for f in calibration.features
         )
         verdict = DriftVerdict.of_window(
             "input",
@@ -158,6 +174,7 @@ class DriftJudge:
         feature: FeatureReference,
         table: Table,
         series: NDArray[np.int64],
+        instants: NDArray[np.int64] | None,
         step: int,
     ) -> Evidence:
         common: dict[str, Any] = {
@@ -173,7 +190,8 @@ class DriftJudge:
         }
         if _of_series(feature):
             share = float(np.mean(series < 0))
-            worth = effective_rows([len(table)], step, feature.tau)
+            everything = moments(np.ones(len(table), np.bool_), instants)
+            worth = effective_rows([everything], step, feature.tau)
             return Evidence(
                 **common,
                 effect=share,
@@ -189,18 +207,24 @@ class DriftJudge:
         common |= {
             "missing": float(1 - known.mean()),
             "rows": int(known.sum()),
-            "effective_rows": effective_rows([int(known.sum())], step, feature.tau),
+            "effective_rows": effective_rows(
+                [moments(known, instants)], step, feature.tau
+            ),
         }
         if not known.any():
             # All missing counts as evidence too: of absence.
-            common["effective_rows"] = effective_rows([len(known)], step, feature.tau)
+            everything = moments(np.ones(len(table), np.bool_), instants)
+            common["effective_rows"] = effective_rows([everything], step, feature.tau)
             return Evidence(**common, effect=None)
         if feature.kind == "number":
             if feature.profile is None:
                 raise ValueError(f"feature {feature.name!r} has no profile")
             z = feature.profile.deviations(table.time, series, column)
-            grid = grid_of(z, self.calibration.settings.clip)
-            return Evidence(**common, **_of_number(feature, grid, column, common))
+            return Evidence(
+                **common,
+                **_of_number(feature, column, z, self.calibration.settings.clip),
+                **_tested(feature, z, self.calibration.settings.clip, common),
+            )
         if feature.kind == "category":
             return Evidence(**common, **_of_category(feature, column, common))
         other = _texts(column[known]) != _texts(np.array([feature.constant], object))
@@ -231,12 +255,23 @@ def _plain(value: Any) -> str:
 
 
 def _of_number(
-    feature: FeatureReference,
-    current: tuple[float, ...],
-    x: Array,
-    common: dict[str, Any],
+    feature: FeatureReference, x: Array, z: Array, clip: float
 ) -> dict[str, Any]:
-    reference = feature.quantiles
+    shown = np.clip(z, -clip, clip) if feature.axis == DEVIATION else x
+    return {
+        "reference_mean": feature.mean,
+        "current_mean": float(np.nanmean(x)),
+        "edges": feature.edges,
+        "reference_shares": feature.shares,
+        "current_shares": bin_shares(shown, feature.edges),
+        "axis": feature.axis,
+    }
+
+
+def _tested(
+    feature: FeatureReference, z: Array, clip: float, common: dict[str, Any]
+) -> dict[str, Any]:
+    reference, current = feature.quantiles, grid_of(z, clip)
     gap = largest_gap(np.array(reference), np.array(current))
     worth = max(common["effective_rows"], 1.0)
     return {
@@ -246,11 +281,6 @@ def _of_number(
         "psi": PopulationStability().compare(reference, current).effect,
         "reference_quantiles": reference,
         "current_quantiles": current,
-        "reference_mean": feature.mean,
-        "current_mean": float(np.nanmean(x)),
-        "edges": feature.edges,
-        "reference_shares": feature.shares,
-        "current_shares": bin_shares(x, feature.edges),
     }
 
 

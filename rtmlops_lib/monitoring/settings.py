@@ -25,14 +25,16 @@ class DriftSettings(BaseModel):
     least_share : float
         The same for shares of rows: missing, unlike a constant, of an unseen series.
     least_growth : float
-        The same for a model's error: growth over the error on held-out rows.
+        The same for a model's error: growth over the error on held-out rows. These
+        are the newest fifth of a training window, a day or two: on other days of the
+        week an error may well be a third larger than it was then.
     min_chunks : int
         Reference chunks below which no threshold is derived, and no verdict given.
     min_effective_rows : float
         Both the reference and the windows a verdict rests on must hold so many rows
         that tell something of their own.
     memory : int
-        How many of the newest windows may be counted for that.
+        How many of the newest windows may be counted for that: a week of hours.
     windows, needed : int
         A feature drifts when it is over its threshold in ``needed`` of the newest
         ``windows``.
@@ -60,10 +62,10 @@ class DriftSettings(BaseModel):
     least_effect: float = Field(default=0.1, ge=0)
     least_distance: float = Field(default=0.1, ge=0, le=1)
     least_share: float = Field(default=0.1, ge=0, le=1)
-    least_growth: float = Field(default=1.2, ge=1)
+    least_growth: float = Field(default=1.5, ge=1)
     min_chunks: int = Field(default=20, ge=5)
     min_effective_rows: float = Field(default=500.0, ge=0)
-    memory: int = Field(default=48, ge=1)
+    memory: int = Field(default=168, ge=1)
     windows: int = Field(default=5, ge=1)
     needed: int = Field(default=3, ge=1)
     release: float = Field(default=0.8, gt=0, le=1)

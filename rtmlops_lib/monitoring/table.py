@@ -52,7 +52,7 @@ class Table:
         frame: pd.DataFrame,
         *,
         time_column: str | None = None,
-        series_column: str | None = None,
+        series_column: str | Sequence[str] | None = None,
         features: Sequence[str] | None = None,
     ) -> Table:
         """Read a frame; without a clock the order of its rows is the order of time.
@@ -61,6 +61,8 @@ class Table:
         ----------
         time_column : str, optional
             By default the only column of times, or one with a usual name.
+        series_column : str or sequence of str, optional
+            What tells series apart.
         features : sequence of str, optional
             Columns to read; those that are not there are read as missing. By default
             all but time and series.
@@ -73,13 +75,15 @@ class Table:
         """
         if len(frame) == 0:
             raise UsageError("there are no rows", remedy="give a file with rows")
-        frame = frame.rename(columns=str)
+        frame = frame.set_axis([_name(column) for column in frame.columns], axis=1)
         twice = frame.columns[frame.columns.duplicated()]
         if len(twice):
             raise UsageError(
                 f"the column {twice[0]!r} stands twice", remedy="rename one of them"
             )
-        for name in (time_column, series_column):
+        keys = [series_column] if isinstance(series_column, str) else series_column
+        keys = list(keys or ())
+        for name in (time_column, *keys):
             if name is not None and name not in frame.columns:
                 raise UsageError(
                     f"there is no column {name!r}",
@@ -96,11 +100,14 @@ class Table:
             notes += said
         order = np.argsort(time, kind="stable")
         series = np.full(len(frame), "", object)
-        if series_column is not None:
-            series[:] = frame[series_column].astype(str).to_numpy(object)
+        for number, key in enumerate(keys):
+            code, labels = pd.factorize(frame[key])
+            # Absent ones, code -1, are a series of their own.
+            text = np.array([*map(str, labels), ""], object)[code]
+            series = series + "/" + text if number else text
         names = features
         if names is None:
-            taken = {time_column, series_column}
+            taken = {time_column, *keys}
             names = [name for name in frame.columns if name not in taken]
         columns = {name: _column(frame, name)[order] for name in names}
         return cls(
@@ -116,10 +123,32 @@ class Table:
             columns={name: column[rows] for name, column in self.columns.items()},
         )
 
+    @property
+    def instants(self) -> NDArray[np.int64] | None:
+        """Each row's place among the instants of all series; None if each is alone.
+
+        Rows of one series and instant, such as those of a fleet whose series nobody
+        named, are evidence of one moment.
+        """
+        if not self.clock:
+            return None
+        place = pd.factorize(self.series)[0].astype(np.int64)
+        first = np.flatnonzero(np.diff(self.time, prepend=self.time[0] - 1))
+        rank = np.searchsorted(first, np.arange(len(self)), side="right")
+        found, instant = np.unique(place * (len(first) + 1) + rank, return_inverse=True)
+        return None if len(found) == len(self) else instant.astype(np.int64)
+
     def codes(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Return each row's place in ``names``, -1 where its series is not there."""
         found = pd.Index(list(names)).get_indexer(pd.Index(self.series))
         return np.asarray(found, np.int64)
+
+    @property
+    def span(self) -> int:
+        """Time from the first row to the last, but for stray ones."""
+        first, last = np.quantile(self.time, [0.005, 0.995])
+        whole = int(self.time[-1] - self.time[0])
+        return min(whole, round(float(last - first) / 0.99 * 1.001))
 
     @property
     def step(self) -> int:
@@ -144,6 +173,10 @@ class Table:
         key["time"] = self.time
         first = key.groupby(["series", "bin"], sort=False)["time"].transform("min")
         return self.take((key["time"] == first).to_numpy(np.bool_))
+
+
+def _name(column: Any) -> str:
+    return "/".join(map(str, column)) if isinstance(column, tuple) else str(column)
 
 
 def _found_time(frame: pd.DataFrame, notes: list[str]) -> str | None:
@@ -177,6 +210,11 @@ def _column(frame: pd.DataFrame, name: str) -> Rows:
     column = frame[name]
     if pd.api.types.is_timedelta64_dtype(column.dtype):
         return np.asarray(column.dt.total_seconds(), np.float64)
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        # Another time of the row: it goes on, and is no category either.
+        stamps = column.dt.tz_localize(None).astype("datetime64[us]").to_numpy()
+        micros = stamps.view(np.int64).astype(np.float64)
+        return np.where(np.isnat(stamps), np.nan, micros)
     if column.dtype == object and not column.isna().all():
         kinds = {type(value) for value in column.dropna().head(1_000)}
         if not kinds & {str, bool, list, dict}:

@@ -91,9 +91,9 @@ def drift_reference(spec: StreamSpec, *, window_seconds: float) -> Beside:
     ) -> Mapping[str, str]:
         try:
             return _write(folder, sample, trained)
-        except UsageError as error:
+        except (UsageError, ValueError) as error:
             # A model without a reference serves; the monitor says what it lacks.
-            return {"reference": f"none: {error.message}"}
+            return {"reference": f"none: {error}"[:500]}
 
     def _write(folder: Path, sample: pd.DataFrame, trained: Trained) -> dict[str, str]:
         holdout = trained.dataset.holdout

@@ -52,10 +52,6 @@ class ProbationWatch:
         The registered model.
     seconds : float
         How long a probation lasts, in event time; 0 for none.
-
-    Notes
-    -----
-    Taught in chapter 10.
     """
 
     def __init__(

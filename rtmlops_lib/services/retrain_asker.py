@@ -6,13 +6,17 @@ import json
 import urllib.error
 import urllib.request
 from datetime import datetime
+from typing import Any
 
 from rtmlops_lib.errors import ConfigurationFault, DependencyUnavailable
+from rtmlops_lib.logs import get_logger
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.postgres import PostgresStore
 from rtmlops_lib.streams import StreamSpec
 
 __all__ = ["RetrainAsker"]
+
+log = get_logger(__name__)
 
 TIMEOUT_SECONDS = 10.0
 REQUESTED_BY = "monitor"
@@ -32,6 +36,7 @@ class RetrainAsker:
     def __init__(self, settings: Settings, store: PostgresStore) -> None:
         self._settings = settings
         self._store = store
+        self._served: frozenset[str] = frozenset()
 
     def ask(
         self,
@@ -51,12 +56,19 @@ class RetrainAsker:
         Raises
         ------
         DependencyUnavailable
-            When API or database does not answer; ask again later.
+            When neither API nor database answers; ask again later.
         ConfigurationFault
             When the API does not take the token or the request.
         """
         if self._settings.api_url:
-            return self._through_api(spec, reason, change_point)
+            try:
+                if self._serves(model_name):
+                    return self._through_api(spec, reason, change_point)
+            except ConfigurationFault:
+                raise
+            except DependencyUnavailable as error:
+                # The queue is the same, and a grown error does not wait for a page.
+                log.warning("api_away", error=str(error))
         options = (
             {} if change_point is None else {"change_point": change_point.isoformat()}
         )
@@ -74,16 +86,19 @@ class RetrainAsker:
             return "cooldown"
         return "open" if wait < 0 else "queued"
 
+    def _serves(self, model_name: str) -> bool:
+        """Return whether the API's model of a stream is ours: prefixes may differ."""
+        if model_name not in self._served:
+            _, answer = self._call("GET", "models", None)
+            found = [str(model.get("name")) for model in answer.get("models", [])]
+            self._served = frozenset(found)
+            if model_name not in found:
+                log.warning("api_of_other_models", model=model_name, serves=found)
+        return model_name in self._served
+
     def _through_api(
         self, spec: StreamSpec, reason: str, change_point: datetime | None
     ) -> str:
-        address = f"{(self._settings.api_url or '').rstrip('/')}/retrain"
-        if not address.startswith(("http://", "https://")):
-            raise ConfigurationFault(
-                f"RTMLOPS_API_URL {self._settings.api_url!r} is no web address",
-                remedy="write it as http://127.0.0.1:8000",
-            )
-        token = self._settings.api_token
         body = {
             "stream": spec.name,
             "kind": "power",
@@ -92,10 +107,24 @@ class RetrainAsker:
             "requested_by": REQUESTED_BY,
             "change_point": None if change_point is None else change_point.isoformat(),
         }
+        status, _ = self._call("POST", "retrain", body)
+        return {202: "queued", 200: "open"}.get(status, "cooldown")
+
+    def _call(
+        self, method: str, path: str, body: dict[str, Any] | None
+    ) -> tuple[int, dict[str, Any]]:
+        """Return the API's status and answer; 429 is an answer."""
+        address = f"{(self._settings.api_url or '').rstrip('/')}/{path}"
+        if not address.startswith(("http://", "https://")):
+            raise ConfigurationFault(
+                f"RTMLOPS_API_URL {self._settings.api_url!r} is no web address",
+                remedy="write it as http://127.0.0.1:8000",
+            )
+        token = self._settings.api_token
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
             address,
-            data=json.dumps(body).encode(),
-            method="POST",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
             headers={
                 "Content-Type": "application/json",
                 "Authorization": f"Bearer {token.get_secret_value() if token else ''}",
@@ -103,12 +132,12 @@ class RetrainAsker:
         )
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
-                return "queued" if answer.status == 202 else "open"
+                return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
                 said = error.read(500).decode(errors="replace")
             if error.code == 429:
-                return "cooldown"
+                return error.code, {}
             if error.code >= 500:
                 raise DependencyUnavailable(
                     f"the retraining API answers {error.code}: {said}"
@@ -118,7 +147,7 @@ class RetrainAsker:
                 remedy="check RTMLOPS_API_TOKEN, and that API and monitor know the "
                 "same streams",
             ) from error
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise DependencyUnavailable(
                 f"the retraining API at {address} does not answer: {error}",
                 remedy="check RTMLOPS_API_URL, and whether it runs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -39,6 +40,8 @@ MAX_ROWS = 200_000
 LEAST_SHARE = 0.5
 # How long stored and predicted events may differ before the window is taken as it is.
 PATIENCE_SECONDS = 30.0
+# A reference that was refused may have been cut on its way: it is fetched anew.
+REFUSED_SECONDS = 60.0
 
 
 class StreamMonitor:
@@ -59,10 +62,6 @@ class StreamMonitor:
         Set when the service shall end.
     beat : callable
         Told that the watch is alive, window by window.
-
-    Notes
-    -----
-    Taught in chapters 09 and 10.
     """
 
     def __init__(
@@ -94,6 +93,9 @@ class StreamMonitor:
         self._windows: EventWindows | None = None
         self._newest: datetime | None = None
         self._asked: str | None = None
+        # An alert on inputs that a rollback's hold kept back.
+        self._owed = False
+        self._looked_at = 0.0
         self._shown: set[tuple[str, str]] = set()
 
     @property
@@ -163,10 +165,14 @@ class StreamMonitor:
         if number is None:
             self._watch = None
             return f"{self.name} has no champion; run 'rtmlops train power'"
-        if self._watch is not None and self._watch.version.version == number:
-            return self._watch.problem
+        same = self._watch is not None and self._watch.version.version == number
+        if same and self._watch is not None:
+            again = time.monotonic() - self._looked_at > REFUSED_SECONDS
+            if self._watch.problem is None or not again:
+                return self._watch.problem
+        self._looked_at = time.monotonic()
         version = self._registry.version(self.name, number)
-        replaced = self._watch is not None
+        replaced = self._watch is not None and not same
         problem = self._resume(version)
         if replaced:
             # What was said of the former champion is over with it.
@@ -184,7 +190,7 @@ class StreamMonitor:
         except ModelRefused as error:
             reference, problem = None, str(error)
         self._watch = VersionWatch(version, reference, problem)
-        self._asked = None
+        self._asked, self._owed = None, False
         seconds = self._settings.monitor_window_seconds
         if reference is not None:
             seconds = reference.window.total_seconds()
@@ -337,7 +343,9 @@ class StreamMonitor:
     # -- what follows -------------------------------------------------------------
 
     def _tell_inputs(self, verdict: DriftVerdict) -> None:
-        if verdict.alert and not self._held():
+        self._owed = verdict.state == "drift" and (verdict.alert or self._owed)
+        if self._owed and not self._held():
+            self._owed = False
             self._alert(
                 "input",
                 severity="warning",

@@ -67,10 +67,6 @@ class Trainer:
         Given a spec, returns what makes the drift reference.
     health : Health
     metrics : TrainerMetrics
-
-    Notes
-    -----
-    Taught in chapter 10.
     """
 
     def __init__(

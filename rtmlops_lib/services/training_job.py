@@ -98,10 +98,6 @@ class TrainingJob:
     on_registered : callable
         Told the new version before its fate is decided; False when the job is no
         longer ours.
-
-    Notes
-    -----
-    Taught in chapter 10.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ class Service:
 
 
 # Offsets are fixed for ever: dashboards and scrape configurations know them.
-API_PORT_OFFSET = 3
+API_PORT_OFFSET = 5
 SERVICES: tuple[Service, ...] = (
     Service("storage", ("consume", "storage"), port_offset=0),
     Service(
@@ -72,7 +72,8 @@ SERVICES: tuple[Service, ...] = (
     # Until a first model was trained and promoted there is nothing to predict with.
     Service("predictor", ("consume", "predictor"), port_offset=1, may_wait=True),
     Service("detector", ("consume", "detector"), port_offset=2),
-    Service("monitor", ("monitor",), port_offset=3),
+    # Until there are events and a champion there is nothing to hold against anything.
+    Service("monitor", ("monitor",), port_offset=3, may_wait=True),
     Service("trainer", ("trainer",), port_offset=4),
     Service("api", ("api",), port_offset=API_PORT_OFFSET, port_option="--port"),
 )

@@ -131,7 +131,7 @@ class LoopLab(Lab):
             self.spec,
             frame,
             flagged=flagged,
-            settings=PowerSettings(trees=40, **changes),
+            settings=PowerSettings(**{"trees": 40, **changes}),
             beside=drift_reference(
                 self.spec, window_seconds=self.settings.monitor_window_seconds
             ),

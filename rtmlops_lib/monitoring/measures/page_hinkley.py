@@ -74,6 +74,16 @@ class PageHinkley(StreamTest):
         """How many of the newest values lie after the change seen last."""
         return self._change_length
 
+    @property
+    def climb(self) -> float:
+        """By how much the accumulated excess lies above its minimum."""
+        return self._excess - self._lowest
+
+    @property
+    def climb_length(self) -> int:
+        """How many values came after that minimum."""
+        return self._since_lowest
+
     def update(self, value: float) -> bool:
         """Take the next value; after a change the test begins anew."""
         self._count += 1
@@ -87,7 +97,7 @@ class PageHinkley(StreamTest):
             self._since_lowest += 1
         if self._count < self.minimum:
             return False
-        if self._excess - self._lowest <= self.threshold:
+        if self.climb <= self.threshold:
             return False
         length = self._since_lowest
         self._reset()

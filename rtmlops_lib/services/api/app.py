@@ -39,10 +39,7 @@ header `Authorization: Bearer <RTMLOPS_API_TOKEN>`. Errors are JSON with `error`
 
 
 def create_app(context: ApiContext) -> FastAPI:
-    """Return the application over a context; nothing is asked before a request comes.
-
-    Taught in chapter 10.
-    """
+    """Return the application over a context; nothing is asked before a request."""
     app = FastAPI(
         title="rtmlops",
         summary="Retraining on demand.",

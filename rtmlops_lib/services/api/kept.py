@@ -13,7 +13,10 @@ ValueT = TypeVar("ValueT")
 
 
 class Kept(Generic[ValueT]):
-    """Asks once for all who want to know within some seconds; errors are not kept.
+    """Asks once for all who want to know within some seconds.
+
+    Whoever comes while the answer is awaited waits for the same one, an error
+    included: while a server is silent, questions do not pile up before it.
 
     Parameters
     ----------
@@ -25,28 +28,41 @@ class Kept(Generic[ValueT]):
     >>> numbers = iter(range(9))
     >>> async def ask():
     ...     return next(numbers)
-    >>> async def twice():
+    >>> async def trial():
     ...     kept = Kept(ask, seconds=60)
-    ...     return await kept.get(), await kept.get()
-    >>> asyncio.run(twice())
-    (0, 0)
+    ...     found = await asyncio.gather(kept.get(), kept.get()), await kept.get()
+    ...     kept.forget()
+    ...     return *found, await kept.get()
+    >>> asyncio.run(trial())
+    ([0, 0], 0, 1)
     """
 
     def __init__(self, ask: Callable[[], Awaitable[ValueT]], *, seconds: float) -> None:
         self._ask = ask
         self._seconds = seconds
-        self._lock = asyncio.Lock()
-        self._until = float("-inf")
-        self._value: ValueT
+        self._asking: asyncio.Task[ValueT] | None = None
+        self._since = 0.0
 
     async def get(self) -> ValueT:
         """Return what is known, or ask."""
-        async with self._lock:
-            if time.monotonic() >= self._until:
-                self._value = await self._ask()
-                self._until = time.monotonic() + self._seconds
-            return self._value
+        if self._asking is None or self._is_over(self._asking):
+            self._asking = asyncio.create_task(self._begin())
+        # The question goes on for the others when one of them turns away.
+        return await asyncio.shield(self._asking)
 
     def forget(self) -> None:
-        """Ask again next time: what was answered has been changed."""
-        self._until = float("-inf")
+        """Ask again next time: what was answered, or is about to be, has changed."""
+        self._asking = None
+
+    async def _begin(self) -> ValueT:
+        try:
+            return await self._ask()
+        finally:
+            self._since = time.monotonic()
+
+    def _is_over(self, asking: asyncio.Task[ValueT]) -> bool:
+        if not asking.done():
+            return False
+        if asking.cancelled() or asking.exception() is not None:
+            return True
+        return time.monotonic() - self._since > self._seconds

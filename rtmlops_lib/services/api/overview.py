@@ -143,10 +143,12 @@ class Overview:
     async def _ask_rows(self) -> _Rows:
         def read() -> _Rows:
             with self._context.stores.borrowed() as store:
+                # First what gives up first: the place is another's then.
+                jobs = store.retrain_jobs.newest(limit=JOBS)
                 reports = store.drift_reports.list(limit=400)
                 moves = store.model_events(limit=MOVES)
                 return _Rows(
-                    jobs=store.retrain_jobs.newest(limit=JOBS),
+                    jobs=jobs,
                     alerts=store.alerts.records(open_only=True, limit=ALERTS),
                     drift=_drift(reports),
                     moves=moves.astype(object)

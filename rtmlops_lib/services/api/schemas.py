@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from rtmlops_lib.models.known_model import ModelKind
 from rtmlops_lib.store import JobState, RetrainJob
@@ -35,10 +42,17 @@ def _text_only(value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    """Take 3.0 for 3: to JSON they are one number."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
 # PostgreSQL stores no NUL.
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=500)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_text_only), Field(strict=False)]
-VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text_only)]
+VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
 
 
 class _Request(BaseModel):
@@ -76,10 +90,26 @@ class RetrainRequest(_Request):
 class PromoteRequest(_Request):
     """Which version shall serve."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"force": {"const": True}}, "required": ["force"]},
+            "then": {
+                "properties": {"reason": {"pattern": r"\S"}},
+                "required": ["reason"],
+            },
+        }
+    )
+
     version: VersionNumber
     to: Literal["champion", "challenger"] = "champion"
     force: bool = Field(default=False, description="Overrule the gate; needs a reason.")
     reason: Text = ""
+
+    @model_validator(mode="after")
+    def _forced_with_a_reason(self) -> Self:
+        if self.force and not self.reason.strip():
+            raise ValueError("to overrule the gate needs a reason")
+        return self
 
 
 class RollbackRequest(_Request):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Sequence
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -32,22 +34,36 @@ CONNECTIONS = 512
 
 
 class _Protocol(H11Protocol):
-    """Closes a connection on which no whole request arrives in time.
+    """Closes a connection whose headers do not arrive in time.
 
-    The server's own limits begin with the end of the headers.
+    The server's own limits begin with their end.
     """
+
+    _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._patience = self.loop.call_later(HEADER_SECONDS, self._lose_patience)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        # Not anew with each byte: who sends one a second would never be done.
+        if self._patience is None and self.conn.their_state is h11.IDLE:
+            self._wait()
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._patience.cancel()
+        self._stop_waiting()
         super().connection_lost(exc)
 
-    def _lose_patience(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.close()
+    def _wait(self) -> None:
+        self._patience = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 def run_api(settings: Settings, specs: Sequence[StreamSpec]) -> int:

@@ -56,10 +56,6 @@ async def promote(
     gate refuses, the answer is 409 and its checks are the fields.
     """
     model = _known(context, name)
-    if wanted.force and not wanted.reason.strip():
-        return problem(
-            422, "to overrule the gate needs a reason", fields=["body.reason: missing"]
-        )
 
     def move() -> tuple[GateReport | None, list[ModelEvent]]:
         from rtmlops_lib.models.promotion import promote_version

@@ -62,18 +62,34 @@ class Workers:
         try:
             async with asyncio.timeout(limit):
                 await self._places.acquire()
-                threading.Thread(
-                    target=self._work,
-                    args=(function, answer, loop),
-                    name=f"api-{self.name}",
-                    daemon=True,
-                ).start()
+                self._start(function, answer, loop)
                 return await asyncio.shield(answer)
         except TimeoutError:
             raise DependencyUnavailable(
                 f"{self.name} did not answer within {limit:g} s",
                 remedy="try again; /readyz says how things stand",
             ) from None
+
+    def _start(
+        self,
+        function: Callable[[], ResultT],
+        answer: asyncio.Future[ResultT],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        thread = threading.Thread(
+            target=self._work,
+            args=(function, answer, loop),
+            name=f"api-{self.name}",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no more threads
+            self._places.release()
+            raise DependencyUnavailable(
+                f"no thread could be started: {error}",
+                remedy="raise the limit of processes, or of memory",
+            ) from error
 
     def _work(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ class DriftReports:
                     window_start,
                     window_end,
                     state,
-                    json.dumps(dict(report)),
+                    json.dumps(_known(dict(report)), allow_nan=False),
                 ),
             )
         return found
@@ -110,3 +111,14 @@ class DriftReports:
         return sql.SQL(text).format(
             table=self._table, columns=sql.SQL(_COLUMNS), report=report
         )
+
+
+def _known(value: Any) -> Any:
+    """Return plain data in which what is no number is null: JSON has no word for it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _known(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(one) for one in value]
+    return value

@@ -40,30 +40,30 @@ def test_a_change_of_the_power_curve_is_found_learned_and_served(lab: LoopLab) -
             mark("changed")
             wait_until(
                 lambda: lab.alert_is_open("model_error"),
-                timeout=40,
+                timeout=90,
                 every=0.2,
                 what="an alert",
             )
             mark("alert")
-            job = wait_until(lab.jobs, timeout=20, every=0.2, what="a job")[0]
+            job = wait_until(lab.jobs, timeout=60, every=0.2, what="a job")[0]
             mark("job")
             done = wait_until(
-                lambda: lab.ended(job), timeout=90, every=0.2, what="it is trained"
+                lambda: lab.ended(job), timeout=150, every=0.2, what="it is trained"
             )
             mark("trained")
             assert done.state == "succeeded", done.outcome
             wait_until(
                 lambda: any(row[0] == 2 for row in lab.champions()),
-                timeout=20,
+                timeout=60,
                 every=0.2,
                 what="the new version serves",
             )
             mark("served")
             served = lab.champions()[-1][1]
             until = served + 7 * HOUR
-            wait_until(lambda: feed.moment > until, timeout=30, what="it served")
+            wait_until(lambda: feed.moment > until, timeout=60, what="it served")
             mark("recovered")
-        wait_until(lambda: lab.all_is_done, timeout=40, every=0.5, what="all is done")
+        wait_until(lambda: lab.all_is_done, timeout=90, every=0.5, what="all is done")
         for name in reversed(services):
             assert services[name].terminate() == 0, name
     changed = START + change * HOUR
@@ -94,17 +94,17 @@ def test_a_worse_challenger_scores_in_shadow_and_never_takes_over(
         with Feed(lab, LEARNED) as feed:
             job = lab.ask(settings={"kind": "linear"})
             done = wait_until(
-                lambda: lab.ended(job), timeout=60, every=0.2, what="it is judged"
+                lambda: lab.ended(job), timeout=120, every=0.2, what="it is judged"
             )
             assert (done.state, done.version) == ("refused", 2), done.outcome
             wait_until(
                 lambda: ("challenger", 2) in {row[:2] for row in lab.served()},
-                timeout=20,
+                timeout=60,
                 every=0.2,
                 what="it scores in shadow",
             )
             feed.wait_until(feed.hour + 6)
-        wait_until(lambda: lab.all_is_done, timeout=40, every=0.5, what="all is done")
+        wait_until(lambda: lab.all_is_done, timeout=90, every=0.5, what="all is done")
     version = lab.registry.version(lab.name, 2)
     assert version.tags["refused"] == done.outcome
     assert "lower error" in done.outcome
@@ -127,30 +127,30 @@ def test_a_version_that_passes_the_gate_and_fails_in_probation_is_rolled_back(
         with Feed(lab, LEARNED + 30.5, power_curve=1.2) as feed:
             job = lab.ask(change_point=learned.isoformat())
             done = wait_until(
-                lambda: lab.ended(job), timeout=60, every=0.2, what="it is judged"
+                lambda: lab.ended(job), timeout=120, every=0.2, what="it is judged"
             )
             assert (done.state, done.version) == ("succeeded", 2), done.outcome
             wait_until(
                 lambda: ("previous", 1) in {row[:2] for row in lab.served()},
-                timeout=30,
+                timeout=60,
                 every=0.2,
                 what="the former champion scores in shadow",
             )
             feed.change(1.0)
             wait_until(
                 lambda: lab.registry.aliases(lab.name).get("champion") == 1,
-                timeout=40,
+                timeout=90,
                 every=0.2,
                 what="it is rolled back",
             )
             wait_until(
                 lambda: lab.last_champion() == 1,
-                timeout=20,
+                timeout=60,
                 every=0.2,
                 what="the former champion serves again",
             )
             feed.wait_until(feed.hour + 4)
-        wait_until(lambda: lab.all_is_done, timeout=40, every=0.5, what="all is done")
+        wait_until(lambda: lab.all_is_done, timeout=90, every=0.5, what="all is done")
     assert lab.registry.aliases(lab.name) == {"champion": 1}
     reason = lab.registry.version(lab.name, 2).rolled_back
     assert reason is not None and reason.startswith("probation: MAPE")

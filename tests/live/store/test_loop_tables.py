@@ -42,6 +42,16 @@ def test_a_verdict_comes_back_as_it_was_written(world: World) -> None:
     assert world.store.drift_reports.get(number + 1) is None
 
 
+def test_what_is_no_number_is_null(world: World) -> None:
+    nan, inf = float("nan"), float("inf")
+    number = report(
+        world.store, report={"a": nan, "b": [1.5, -inf], "c": {"d": (inf,)}}
+    )
+    found = world.store.drift_reports.get(number or 0)
+    assert found is not None
+    assert found["report"] == {"a": None, "b": [1.5, None], "c": {"d": [None]}}
+
+
 def test_a_window_has_one_verdict_of_a_kind(world: World) -> None:
     assert report(world.store) is not None
     assert report(world.store, state="drift", model_version=2) is None

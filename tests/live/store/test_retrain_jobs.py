@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
@@ -221,7 +222,9 @@ def test_a_job_that_ends_while_others_ask_still_cools(world: World) -> None:
             ) -> list[float]:
                 barrier.wait(60)
                 waits = [-1.0]
-                while waits[-1] < 0:
+                # A second job that was let through would be open for ever.
+                until = time.monotonic() + 10
+                while waits[-1] < 0 and time.monotonic() < until:
                     _, wait = store.retrain_jobs.request(
                         name, stream="s", cooldown_seconds=600
                     )

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rtmlops_lib.errors import UsageError
+
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     code = "from rtmlops_lib.cli import main; main()"
@@ -101,3 +103,89 @@ def test_a_missing_file_and_a_strange_one_are_told(files):
     (files / "rows.xlsx").write_bytes(b"x")
     done = check(files, "rows.xlsx")
     assert (done.returncode, "neither in .csv nor" in done.stderr) == (2, True)
+
+
+class Reports:
+    """Reports as the store gives them back."""
+
+    def __init__(self, rows: list[dict]) -> None:
+        self.rows = rows
+
+    def get(self, number: int) -> dict | None:
+        return next((row for row in self.rows if row["id"] == number), None)
+
+    def list(self, limit: int) -> pd.DataFrame:
+        newest = sorted(self.rows, key=lambda row: -row["id"])[:limit]
+        columns = ["id", "checked_at", "stream", "kind", "model_name"]
+        columns += ["model_version", "window_start", "window_end", "state", "report"]
+        return pd.DataFrame(newest, columns=columns)
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """Put reports where the commands look for the store."""
+    from rtmlops_lib.cli import drift
+
+    class Store:
+        drift_reports = Reports([])
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(drift, "_store", lambda schema: Store())
+    return Store.drift_reports
+
+
+def stored(number: int) -> dict:
+    from rtmlops_lib.monitoring import Calibration, DriftJudge, DriftSettings
+
+    settings = DriftSettings(min_effective_rows=0)
+    judge = DriftJudge(
+        Calibration.of_frame(rows(6_000, 1), window=200, settings=settings)
+    )
+    for seed in range(3):
+        verdict = judge.judge(rows(200, 10 + seed, 1.0))
+    report = json.loads(json.dumps(verdict.to_dict()))
+    return {
+        "id": number,
+        "checked_at": pd.Timestamp("2026-01-05T12:00Z"),
+        "stream": "datacenter",
+        "kind": "input",
+        "model_name": "power",
+        "model_version": 3,
+        "window_start": pd.Timestamp("2026-01-05T11:00Z"),
+        "window_end": pd.Timestamp("2026-01-05T12:00Z"),
+        "state": verdict.state,
+        "report": report,
+    }
+
+
+def test_a_stored_report_is_explained_drawn_and_judged_again(store, tmp_path, capsys):
+    from rtmlops_lib.cli import drift
+
+    store.rows.append(stored(7))
+    picture = tmp_path / "why.svg"
+    drift.explain(7, figure=picture)
+    told = capsys.readouterr().out
+    assert "report 7: datacenter, input of power v3" in told
+    assert "drift: load" in told
+    assert "judged again from the stored numbers: drift" in told
+    assert picture.read_text().lstrip().startswith("<?xml")
+    drift.explain(7, as_json=True)
+    assert json.loads(capsys.readouterr().out)["replayed"] == "drift"
+    with pytest.raises(UsageError, match="no drift report 8"):
+        drift.explain(8)
+
+
+def test_status_lists_the_newest_reports_first(store, capsys):
+    from rtmlops_lib.cli import drift
+
+    drift.status(limit=20)
+    assert "no drift reports yet" in capsys.readouterr().out
+    store.rows += [stored(1), stored(2)]
+    drift.status(limit=20)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[0] == "2"
+    assert lines[2].split()[0] == "1"
+    drift.status(limit=1, as_json=True)
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)] == [2]

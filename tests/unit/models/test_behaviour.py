@@ -66,7 +66,7 @@ def test_a_dip_is_let_pass_up_to_the_stated_share(share: float, passes: bool) ->
     dip = share * float(y.std())
 
     def formula(x: NDArray[np.float32]) -> Any:
-        return 1 + x[:, 0] / 50 - np.where(x[:, 0] > 90, 5 / 50 + dip, 0)
+        return 1 + np.minimum(x[:, 0], 80) / 50 - np.where(x[:, 0] > 90, dip, 0)
 
     found = failed(made(formula))
     assert (found == []) is passes, found

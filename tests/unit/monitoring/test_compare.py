@@ -156,6 +156,18 @@ def test_rows_that_repeat_each_other_are_too_few_however_many():
     assert "independent rows, 500 are needed" in found.verdict.reason
 
 
+def test_rows_of_series_nobody_named_are_evidence_of_one_moment():
+    random = np.random.default_rng(1)
+    time = pd.date_range("2026-03-02", periods=2_000, freq="5min", tz="UTC")
+    # Twenty machines in one room: what one reads, all read.
+    room = signal.lfilter([1], [1, -0.9], random.normal(size=2_000))
+    frame = pd.DataFrame({"time": time.repeat(20), "x": room.repeat(20)})
+    frame["x"] += 0.01 * random.normal(size=len(frame))
+    found = compare_frames(frame[:20_000], frame[20_000:])
+    assert found.verdict.state == "unknown"
+    assert any("--series-column" in note for note in found.notes)
+
+
 def test_series_of_different_level_are_each_compared_with_themselves():
     def machines(seed, days, names=8, start="2026-03-02"):
         random = np.random.default_rng(seed)
@@ -182,6 +194,69 @@ def test_series_of_different_level_are_each_compared_with_themselves():
     grown = machines(2, 4, names=10, start="2026-03-16")
     found = compare_frames(reference, grown, series_column="machine")
     assert found.verdict.feature_states["machine (unseen)"] == "drift"
+
+
+def test_a_stray_time_does_not_stretch_the_windows(reference):
+    stray = reference[:1].assign(Zeit=pd.Timestamp("1970-01-01"))
+    current = plant(7 * 1_440, 2, start="2026-03-16", shift=1.0)
+    plain = compare_frames(reference, current)
+    found = compare_frames(pd.concat([stray, reference]), current)
+    assert found.calibration.cycle == plain.calibration.cycle
+    assert found.calibration.window == plain.calibration.window
+    assert states(found) == states(plain)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [None, 1.5, np.inf],
+        [1e300, -1e300, 0.0],
+        [True, None, False],
+        [[1], [2], [3]],
+        [1, "a", None],
+        pd.array([1, None, 3], dtype="Int64"),
+        pd.Categorical(["a", "b", None]),
+        pd.to_timedelta([1, 2, 4], unit="s"),
+        [np.nan, np.nan, np.nan],
+        [1e12, 1e12 + 1, 1e12 + 2],
+    ],
+    ids=str,
+)
+def test_values_of_any_kind_are_compared_or_told_of(column):
+    def table(seed):
+        random = np.random.default_rng(seed)
+        values = pd.Series(column)[random.integers(0, 3, 3_000)]
+        return pd.DataFrame(
+            {("level", 1): random.normal(size=3_000), "odd": values.to_numpy()}
+        )
+
+    found = compare_frames(table(1), table(2))
+    assert found.verdict.state in ("stable", "warning")
+    told = {row.name for row in found.verdict.features} | set(found.calibration.skipped)
+    assert "odd" in told
+    json.dumps(found.verdict.to_dict(), allow_nan=False)
+    assert found.verdict.replay() == found.verdict
+
+
+def test_what_the_export_adds_is_not_compared(reference):
+    def exported(frame, offset):
+        late = frame["Zeit"] + pd.Timedelta(seconds=2)
+        return frame.rename(columns={"Zeit": "time"}).assign(
+            ingest_time=late, seen=late, kafka_partition=0, kafka_offset=offset
+        )
+
+    current = plant(7 * 1_440, 2, start="2026-03-16")
+    found = compare_frames(exported(reference, 1), exported(current, 9_000))
+    assert found.verdict.state == "stable"
+    said = " | ".join(found.notes)
+    assert "ingest_time, kafka_partition, kafka_offset: how rows were stored" in said
+    assert "seen is not compared: only ever counts" in said
+
+
+def test_rows_of_no_series_are_a_series(reference):
+    named = reference.assign(unit=["a", "b", None] * (len(reference) // 3))
+    found = compare_frames(named, named, series_column="unit")
+    assert states(found)["unit (unseen)"] == "stable"
 
 
 def test_columns_of_one_file_only_are_told_and_left_out(reference):

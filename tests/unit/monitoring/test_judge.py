@@ -103,6 +103,42 @@ def test_a_window_with_most_rows_missing_is_not_judged_and_not_remembered():
     assert judge.memory == before
 
 
+def test_a_window_read_more_seldom_than_the_reference_says_so():
+    times = pd.date_range("2026-01-05", periods=12_000, freq="1min", tz="UTC")
+    timed = frame(12_000, 1).assign(time=times)
+    calibration = Calibration.of_frame(timed, window=timedelta(hours=3))
+    verdict = DriftJudge(calibration).judge(timed[:180:5])
+    assert verdict.state == "unknown"
+    assert "it has one in 300 s, the reference in 60 s" in verdict.reason
+    with pytest.raises(UsageError, match="the window has no clock"):
+        DriftJudge(calibration).judge(frame(180, 2))
+    seldom = Calibration.of_frame(
+        timed, window=timedelta(hours=3), step=timedelta(minutes=5)
+    )
+    assert len(DriftJudge(seldom).judge(timed[:180:5]).features) == 1
+
+
+def test_series_may_be_told_apart_by_several_columns():
+    times = pd.date_range("2026-01-05", periods=3_000, freq="5min", tz="UTC")
+    parts = [
+        frame(3_000, seed, 100.0 * seed).assign(time=times, service=name, server=server)
+        for seed, (name, server) in enumerate(
+            [("web", "a"), ("web", "b"), ("api", "a"), ("api", "b")]
+        )
+    ]
+    rows = pd.concat(parts)
+    calibration = Calibration.of_frame(
+        rows, window=timedelta(hours=2), series_column=("service", "server")
+    )
+    assert calibration.series == ("api/a", "api/b", "web/a", "web/b")
+    assert calibration.features[0].profile.scale[:4].max() < 1.1
+    assert [f.name for f in calibration.features] == ["x", "service/server (unseen)"]
+    copy = Calibration.from_dict(json.loads(json.dumps(calibration.to_dict())))
+    window = rows[rows["time"] < times[24]]
+    one, other = (DriftJudge(c).judge(window) for c in (calibration, copy))
+    assert one.feature_states == other.feature_states
+
+
 def test_an_absent_feature_is_a_feature_with_all_values_missing():
     judge = judge_of()
     states = [judge.judge(pd.DataFrame({"y": np.zeros(WINDOW)})).state for _ in "abc"]

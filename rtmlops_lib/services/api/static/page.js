@@ -10,8 +10,19 @@ function busy() {
     || main.contains(document.activeElement);
 }
 
+let asking = false;
+
 async function refresh() {
-  if (busy()) return;
+  if (asking || busy()) return;
+  asking = true;
+  try {
+    await replace();
+  } finally {
+    asking = false;
+  }
+}
+
+async function replace() {
   const away = document.getElementById("away");
   let text;
   try {

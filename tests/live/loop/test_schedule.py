@@ -1,0 +1,82 @@
+"""The trainer's day: asked for once, caught up with, and never before a change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rtmlops_lib.services.health import Health
+from rtmlops_lib.services.trainer import Trainer
+from rtmlops_lib.services.trainer_metrics import TrainerMetrics
+from rtmlops_lib.settings import Settings
+from tests.support.loop_lab import HOUR, LoopLab, simulated
+from tests.support.power_rows import START
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+
+def trainer(lab: LoopLab, **changes: Any) -> Trainer:
+    settings = Settings.model_validate(lab.settings.model_dump() | changes)
+    return Trainer(settings, [lab.spec], health=Health(), metrics=TrainerMetrics())
+
+
+def scheduled(lab: LoopLab) -> list[str]:
+    return sorted(
+        job.kind for job in lab.jobs() if (job.trigger, job.state) != ("manual", "x")
+    )
+
+
+def test_the_hour_asks_once_for_each_model_however_many_trainers(lab: LoopLab) -> None:
+    lab.store.backfill([simulated(0, 1)])
+    for one in (trainer(lab), trainer(lab)):
+        one._schedule._due.set()
+        one._heed_schedule()
+    assert scheduled(lab) == ["anomaly", "power"]
+    assert {job.trigger for job in lab.jobs()} == {"schedule"}
+
+
+def test_nothing_is_asked_for_a_stream_without_events(lab: LoopLab) -> None:
+    one = trainer(lab)
+    one._schedule._due.set()
+    one._heed_schedule()
+    assert lab.jobs() == []
+
+
+def test_a_day_that_was_missed_is_caught_up_with(lab: LoopLab) -> None:
+    lab.store.backfill([simulated(0, 1)])
+    first = trainer(lab)
+    first._schedule._due.set()
+    first._heed_schedule()
+    schema = lab.settings.database_schema
+    ago = datetime.now(UTC) - timedelta(days=3)
+    lab.sql(
+        f"UPDATE {schema}.retrain_jobs SET state = 'succeeded', "
+        f"requested_at = '{ago}', finished_at = '{ago}'"
+    )
+    trainer(lab, train_schedule="")._heed_schedule()
+    assert len(lab.jobs()) == 2, "a trainer without a schedule asks for nothing"
+    trainer(lab)._heed_schedule()
+    assert len(lab.jobs()) == 4
+
+
+def test_the_daily_training_does_not_reach_back_beyond_a_known_change(
+    lab: LoopLab,
+) -> None:
+    lab.store.backfill([simulated(0, 24)])
+    lab.store.backfill([simulated(24, 54, power_curve=1.2)])
+    changed = (START + 24 * HOUR).isoformat()
+    with lab.running("trainer", RTMLOPS_TRAIN_AFTER_CHANGE_HOURS="24"):
+        for options in ({"change_point": changed}, {}):
+            job = lab.ask(**options, settings={"trees": 20})
+            done = wait_until(
+                lambda job=job: lab.ended(job),  # type: ignore[misc]
+                timeout=90,
+                every=0.2,
+                what="the training ends",
+            )
+            version = lab.registry.version(lab.name, int(done.version or 0))
+            assert version.tags["change_point"] == changed, done.outcome
+            assert version.tags["window_start"] == "2025-09-02T00:00:00Z"
