@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rtmlops_lib.models.pipeline import Outcome, train_power_model
 from rtmlops_lib.models.rows import rows_of_store
 from rtmlops_lib.models.settings import PowerSettings
+from rtmlops_lib.services.drift_reference import drift_reference
 
 if TYPE_CHECKING:
     from rtmlops_lib.teaching.history import History
@@ -53,6 +54,9 @@ def make_champion(lab: Lab, history: History, settings: PowerSettings) -> Outcom
         frame,
         flagged=flagged,
         settings=settings,
+        beside=drift_reference(
+            spec, window_seconds=lab.settings.monitor_window_seconds
+        ),
     )
     if not outcome.promoted:
         raise RuntimeError(outcome.gate.summary)

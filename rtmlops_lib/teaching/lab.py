@@ -296,4 +296,6 @@ class Lab:
             "RTMLOPS_MLFLOW_TRACKING_URI": self.settings.mlflow_tracking_uri,
             "RTMLOPS_TOPIC_PREFIX": self.prefix,
             "RTMLOPS_DATABASE_SCHEMA": self.schema,
+            # Else a chapter's monitor would ask the stack's own API to train.
+            "RTMLOPS_API_URL": "",
         }

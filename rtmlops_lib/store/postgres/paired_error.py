@@ -47,9 +47,11 @@ def paired_error(
     keys = [spec.time.field, *spec.identity_fields]
     # The floor is that of models.scores.percentage_errors: one reading of a server
     # that was off must not outweigh all others. Both sides come from one scan: of a
-    # table that grew a moment ago the planner knows too little to join it to itself.
+    # table that grew a moment ago the planner knows too little to join it to itself;
+    # and it would ask for the floor again with each pair.
     query = sql.SQL(
-        "WITH size AS (SELECT greatest(0.01 * percentile_cont(0.5) WITHIN GROUP "
+        "WITH size AS MATERIALIZED "
+        "(SELECT greatest(0.01 * percentile_cont(0.5) WITHIN GROUP "
         "(ORDER BY abs({target})), 1e-12) AS floor FROM {events} "
         "WHERE {time} >= %(since)s AND {time} < %(until)s), "
         "pairs AS (SELECT {keys}, "
