@@ -196,15 +196,13 @@ class Writer:
         deadlock = error.pgcode == DEADLOCK
         if mode is Mode.DIRECT and (fault is Fault.DUPLICATE or deadlock):
             self._staged_left[table] = STAGED_BATCHES
-        elif deadlock:
-            # With a writer that still goes the direct way: what is staged goes in one
-            # order, whoever stages it, and so never locks itself out.
-            pass
         elif fault in _OF_ROWS and mode is not Mode.CAREFUL:
             # A repeat that ON CONFLICT did not see is one of another unique index.
             careful.add(table)
-        else:
+        elif not deadlock:
             raise error
+        # A deadlock of staged rows is one with a writer that still goes the direct way:
+        # what is staged goes in one order, whoever stages it.
         session.rollback()
         raise _Again from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,13 +29,9 @@ def moments(a: Array, b: Array) -> Array:
     -------
     ndarray of float, shape (s, k, l)
     """
-    rows = a.shape[1] * b.shape[1]
-    size = max(
-        (_VECTOR if 1 in (a.shape[1], b.shape[1]) else _MATRICES) // rows, _FEWEST
-    )
-    result = np.zeros((len(a), a.shape[1], b.shape[1]))
-    for start in range(0, a.shape[2], size):
-        at = slice(start, start + size)
+    k, rows = a.shape[1], b.shape[1]
+    result = np.zeros((len(a), k, rows))
+    for at in _pieces(a.shape[2], k * rows, vector=1 in (k, rows)):
         result += a[:, :, at] @ b[:, :, at].transpose(0, 2, 1)
     return result
 
@@ -50,10 +48,15 @@ def applied(weights: Array, a: Array) -> Array:
     -------
     ndarray of float, shape (s, l, n)
     """
-    rows = weights.shape[1] * weights.shape[2]
-    size = max((_VECTOR if weights.shape[1] == 1 else _MATRICES) // rows, _FEWEST)
-    result = np.empty((len(a), weights.shape[1], a.shape[2]))
-    for start in range(0, a.shape[2], size):
-        at = slice(start, start + size)
+    rows, k = weights.shape[1:]
+    result = np.empty((len(a), rows, a.shape[2]))
+    for at in _pieces(a.shape[2], rows * k, vector=rows == 1):
         np.matmul(weights, a[:, :, at], out=result[:, :, at])
     return result
+
+
+def _pieces(columns: int, multiplications: int, *, vector: bool) -> Iterator[slice]:
+    """Cut columns that cost so many multiplications each."""
+    size = max((_VECTOR if vector else _MATRICES) // multiplications, _FEWEST)
+    for start in range(0, columns, size):
+        yield slice(start, start + size)
