@@ -112,8 +112,9 @@ class World:
             health=health,
             options=LoopOptions(**{"batch_max_seconds": 0.02, **options}),  # type: ignore[arg-type]
         )
-        self.running.append(Running(loop, health, metrics).start())
-        return self.running[-1]
+        # Listed before it runs: what it calls back may ask for it at once.
+        self.running.append(Running(loop, health, metrics))
+        return self.running[-1].start()
 
     def send(self, key: bytes | None, value: bytes | None, partition: int = 0) -> None:
         producer = self.broker.producer()

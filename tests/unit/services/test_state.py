@@ -273,7 +273,9 @@ def test_is_neither_ready_nor_idle_while_it_learns_again(world: World) -> None:
         seen: list[tuple[bool, list[str]]] = []
 
         def learn(self, chunk: object) -> None:
-            self.seen.append((running.health.ready, running.health.reasons))
+            # The loop may be here before `start` has returned to the test below.
+            health = world.running[-1].health
+            self.seen.append((health.ready, health.reasons))
             super().learn(chunk)  # type: ignore[arg-type]
 
     running = world.start(handler=Slow(), until_idle=0.1, batch_max_rows=5)
