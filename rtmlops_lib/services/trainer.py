@@ -37,19 +37,27 @@ STOP_SECONDS = 6.0
 # Two trainers keep the same hour; the second finds the first one's job or its end.
 SCHEDULE_COOLDOWN_SECONDS = 300.0
 HANDED_BACK = "handed back by a trainer that was stopped"
+# A training that took too long is told to leave at its next step. One that does not
+# come to it hangs: nothing but the end of the process ends its thread.
+HUNG_SECONDS = 30.0
+HUNG_EXIT = 3
 
 
 @dataclass
 class _InHand:
     job: RetrainJob
     work: TrainingJob
+    stopping: threading.Event
     thread: threading.Thread
     begun: float
     told: str = ""
     last_beat: float = 0.0
     result: JobResult | None = None
     done: bool = False
+    # Not ours any more, whatever its thread still does; since when, where it took
+    # too long.
     lost: bool = False
+    expired: float | None = None
 
 
 class Trainer:
@@ -57,6 +65,10 @@ class Trainer:
 
     All calls to the queue come from ``run``'s thread, each training runs on one of
     its own: a heartbeat waits for no fit, no registry and no read of a week's rows.
+    A job that was cancelled, or is another worker's, is dropped with its next
+    heartbeat; one that works for longer than ``train_timeout_seconds`` has failed.
+    Its thread leaves at its next step. Where it does not come to one, the trainer
+    hands back its other jobs and ends with exit code 3: a supervisor starts it anew.
 
     Parameters
     ----------
@@ -97,6 +109,7 @@ class Trainer:
     def stop(self) -> None:
         """Ask it to hand back what is in hand and return; from any thread."""
         self._stop.set()
+        self._leave_all()
 
     def run(self) -> int:
         """Work until stopped; return the exit code."""
@@ -110,6 +123,8 @@ class Trainer:
                 except RtmlopsError as error:
                     self._say_ready((str(error),))
                     self._stop.wait(POLL_SECONDS)
+                if self._hangs():
+                    return max(HUNG_EXIT, self._hand_back())
                 self._stop.wait(POLL_SECONDS)
             return self._hand_back()
         finally:
@@ -119,9 +134,10 @@ class Trainer:
     def _turn(self) -> None:
         # In this order: what is ours must not look abandoned to ourselves.
         self._beat()
+        self._expire()
         self._finish()
         self._heed_schedule()
-        while len(self._in_hand) < MAX_IN_HAND:
+        while len(self._in_hand) < MAX_IN_HAND and not self._stop.is_set():
             job = self._store.retrain_jobs.take(
                 self._worker,
                 abandoned_seconds=self._settings.train_abandoned_seconds,
@@ -147,6 +163,7 @@ class Trainer:
             self._count(job, "failed", refusal)
             return
         one: _InHand
+        stopping = threading.Event()
         work = TrainingJob(
             job,
             self._specs[job.stream],
@@ -159,7 +176,7 @@ class Trainer:
                 rows_seconds=self._settings.train_wait_for_rows_seconds,
                 outage_seconds=self._settings.train_outage_seconds,
             ),
-            stopping=self._stop,
+            stopping=stopping,
             on_registered=lambda version: self._registered(one, version),
         )
 
@@ -173,7 +190,7 @@ class Trainer:
                 one.done = True
 
         thread = threading.Thread(target=run, name=f"train-{job.id[:8]}", daemon=True)
-        one = _InHand(job, work, thread, begun=time.monotonic())
+        one = _InHand(job, work, stopping, thread, begun=time.monotonic())
         one.last_beat = one.begun
         self._in_hand.append(one)
         thread.start()
@@ -206,10 +223,52 @@ class Trainer:
             if step == one.told and now - one.last_beat < self._beat_seconds:
                 continue
             if not self._store.retrain_jobs.beat(one.job, step[:500]):
-                log.warning("training_lost", job=one.job.id, step=step)
-                one.lost = True
+                self._lose(one)
                 continue
             one.told, one.last_beat = step, now
+
+    def _lose(self, one: _InHand) -> None:
+        """Drop a job that was cancelled, or that another worker has by now."""
+        one.lost = True
+        one.stopping.set()
+        seen = self._store.retrain_jobs.get(one.job.id)
+        if seen is not None and seen.state == "cancelled":
+            self._count(one.job, seen.state, seen.outcome)
+        else:
+            log.warning("training_lost", job=one.job.id, step=one.work.step)
+
+    def _expire(self) -> None:
+        """Let jobs fail that work for too long."""
+        limit, now = self._settings.train_timeout_seconds, time.monotonic()
+        for one in self._in_hand:
+            since, step = one.work.working_since, one.work.step
+            if one.done or one.lost or since is None or now - since <= limit:
+                continue
+            outcome = (
+                f"the training did not end within {limit:g} s, the last it did was: "
+                f"{step}; see the trainer's log, or raise RTMLOPS_TRAIN_TIMEOUT_SECONDS"
+            )
+            if not self._store.retrain_jobs.finish(one.job, "failed", outcome):
+                self._lose(one)
+                continue
+            self._count(one.job, "failed", outcome)
+            one.lost, one.expired = True, now
+            one.stopping.set()
+
+    def _hangs(self) -> bool:
+        """Return whether a training that has to leave comes to no further step."""
+        for one in self._in_hand:
+            if one.done or one.expired is None:
+                continue
+            if time.monotonic() - one.expired > HUNG_SECONDS:
+                log.error(
+                    "training_hangs",
+                    job=one.job.id,
+                    step=one.work.step,
+                    remedy="this trainer ends, and is to be started again",
+                )
+                return True
+        return False
 
     def _registered(self, one: _InHand, version: int) -> bool:
         # From the training's thread: the queue's connection is one call at a time.
@@ -221,9 +280,12 @@ class Trainer:
         """Write down how trainings ended; what cannot be written yet stays."""
         for one in [one for one in self._in_hand if one.done]:
             result = one.result
-            if result is None and not one.lost:
-                self._store.retrain_jobs.hand_back(one.job, HANDED_BACK)
-            elif result is not None and self._store.retrain_jobs.finish(
+            if one.lost:
+                log.info("training_left", job=one.job.id, step=one.work.step)
+            elif result is None:
+                if not self._store.retrain_jobs.hand_back(one.job, HANDED_BACK):
+                    self._lose(one)
+            elif self._store.retrain_jobs.finish(
                 one.job,
                 result.state,
                 result.outcome,
@@ -233,6 +295,8 @@ class Trainer:
                 self._count(one.job, result.state, result.outcome)
                 taken = time.monotonic() - one.begun
                 self._metrics.seconds.labels(one.job.model_name).set(taken)
+            else:
+                self._lose(one)
             self._in_hand.remove(one)
 
     def _count(self, job: RetrainJob, state: str, outcome: str) -> None:
@@ -289,6 +353,7 @@ class Trainer:
 
     def _hand_back(self) -> int:
         """Let each training come to the end of its step; put back what is left."""
+        self._leave_all()
         deadline = time.monotonic() + STOP_SECONDS
         for one in self._in_hand:
             one.thread.join(max(0.0, deadline - time.monotonic()))
@@ -299,8 +364,13 @@ class Trainer:
             log.error("stopped_early", reason=str(error))
             code = 3
         for one in self._in_hand:
-            code = max(code, self._put_back(one))
+            if not one.lost:
+                code = max(code, self._put_back(one))
         return code
+
+    def _leave_all(self) -> None:
+        for one in tuple(self._in_hand):
+            one.stopping.set()
 
     def _put_back(self, one: _InHand) -> int:
         try:

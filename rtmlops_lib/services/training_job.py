@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,13 +35,14 @@ JOB_TAG = "retrain_job"
 # A job's option, and a version's tag: since when the target behaves as it does now.
 CHANGE_POINT = "change_point"
 WAIT_SECONDS = 5.0
+TURN_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 15.0
 # A registry that answers and then takes no files must not be fed for ever.
 MAX_FITS = 5
 
 
 class _Interrupted(Exception):
-    """The trainer stops, or the job is another worker's by now."""
+    """The trainer stops, or the job is not ours any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class TrainingLimits:
     """
 
     lookback_seconds: float = 7 * 86_400.0
-    after_change_hours: float = 24.0
+    after_change_hours: float = 30.0
     rows_seconds: float = 2 * 86_400.0
     outage_seconds: float = 900.0
 
@@ -88,16 +89,24 @@ class TrainingJob:
     registry : ModelRegistry
     open_store : callable
         Returns a store of this job's own.
-    one_at_a_time : context manager
+    one_at_a_time : threading.Lock
         Held while a model is fitted.
     beside : callable, optional
         Makes the drift reference; see ``train_power_model``.
     limits : TrainingLimits
     stopping : threading.Event
-        Set when the trainer shall end.
+        Set when this job shall be left: at its next step it is.
     on_registered : callable
         Told the new version before its fate is decided; False when the job is no
         longer ours.
+
+    Attributes
+    ----------
+    step : str
+        What it does just now.
+    working_since : float or None
+        On the monotonic clock; None while it waits: for rows, for its turn, for what
+        is away.
     """
 
     def __init__(
@@ -107,7 +116,7 @@ class TrainingJob:
         registry: ModelRegistry,
         open_store: Callable[[], PostgresStore],
         *,
-        one_at_a_time: AbstractContextManager[Any],
+        one_at_a_time: threading.Lock,
         beside: Beside | None,
         limits: TrainingLimits,
         stopping: threading.Event,
@@ -115,6 +124,7 @@ class TrainingJob:
     ) -> None:
         self.job = job
         self.step = "starting"
+        self.working_since: float | None = None
         self._spec = spec
         self._registry = registry
         self._open_store = open_store
@@ -170,10 +180,12 @@ class TrainingJob:
         self._registry.aliases(self.job.model_name)
         found = self._registered_before() if self._again else None
         if found is not None:
-            return self._settle(store, found)
+            with self._working():
+                return self._settle(store, found)
         since = self._first_instant(store)
         self._away_since = None
-        with self._turn():
+        with self._turn(), self._working():
+            self._say("reading rows")
             self._fits += 1
             return self._train(store, since)
 
@@ -325,9 +337,23 @@ class TrainingJob:
         if self._stopping.wait(seconds):
             raise _Interrupted
 
-    def _turn(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
         self._say("waiting for another training to end")
-        return self._one_at_a_time
+        while not self._one_at_a_time.acquire(timeout=TURN_SECONDS):
+            self._say("waiting for another training to end")
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        self.working_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.working_since = None
 
 
 def _judged(
