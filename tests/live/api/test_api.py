@@ -16,15 +16,19 @@ import psycopg2
 import pytest
 
 from rtmlops_lib.models.aliases import Move, move_aliases
+from rtmlops_lib.models.bundle import MANIFEST
+from rtmlops_lib.models.bundle import MODEL as MODEL_FILE
 from rtmlops_lib.models.pipeline import train_power_model
 from rtmlops_lib.models.registry import ModelRegistry
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.postgres import PostgresStore
 from rtmlops_lib.streams import builtin_specs
 from tests.support.api import TOKEN, RunningApi
+from tests.support.mlflow_server import MlflowServer
 from tests.support.power_rows import QUICK, simulated_batch, simulated_frame
 from tests.support.service import command, environment
 from tests.support.stacks import free_ports
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -81,6 +85,7 @@ def firing(fingerprint: str, **labels: str) -> dict[str, object]:
         ("POST", "/retrain"),
         ("GET", "/jobs"),
         ("GET", f"/jobs/{JOB}"),
+        ("POST", f"/jobs/{JOB}/cancel"),
         ("GET", "/models"),
         ("POST", "/models/x/promote"),
         ("POST", "/models/x/rollback"),
@@ -201,6 +206,31 @@ def test_a_job_can_be_followed_from_request_to_outcome(
     assert api.post("/retrain", json={"kind": "anomaly"}).status_code == 202
 
 
+def test_a_training_can_be_cancelled_until_its_version_is_registered(
+    api: RunningApi, store: PostgresStore
+) -> None:
+    first = api.post("/retrain").json()
+    answer = api.post(f"/jobs/{first['id']}/cancel", json={"reason": "a mistake"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["state"] == "cancelled"
+    assert answer.json()["outcome"] == "cancelled through the API: a mistake"
+    assert answer.json() == api.get(f"/jobs/{first['id']}").json()
+    again = api.post(f"/jobs/{first['id']}/cancel")
+    assert again.status_code == 409
+    assert "ended before: cancelled" in again.json()["error"]
+    # It was no training: nothing has to cool.
+    second = api.post("/retrain")
+    assert second.status_code == 202
+    taken = store.retrain_jobs.take("worker")
+    assert taken is not None and store.retrain_jobs.registered(taken, 7)
+    late = api.post(f"/jobs/{taken.id}/cancel")
+    assert late.status_code == 409
+    assert "v7" in late.json()["error"]
+    assert store.retrain_jobs.finish(taken, "succeeded", "passed")
+    ended = api.post(f"/jobs/{taken.id}/cancel")
+    assert "ended before: succeeded" in ended.json()["error"]
+
+
 def test_after_the_cooldown_there_is_a_second_job(
     start: Callable[..., RunningApi], store: PostgresStore
 ) -> None:
@@ -316,6 +346,8 @@ def test_unknown_things_and_methods_are_said(api: RunningApi, model: str) -> Non
     assert api.get("/nothing").status_code == 404
     assert api.get(f"/jobs/{JOB}").status_code == 404
     assert api.get("/jobs/none").status_code == 422
+    assert api.post(f"/jobs/{JOB}/cancel").status_code == 404
+    assert api.post("/jobs/none/cancel").status_code == 422
     assert api.post("/retrain", json={"stream": "none"}).status_code == 404
     assert api.post("/models/none/rollback", json={"reason": "x"}).status_code == 404
     missing = api.post(f"/models/{model}/promote", json={"version": 7})
@@ -427,6 +459,59 @@ def test_the_gate_is_asked_and_its_answer_given(
     assert "refused against champion v1" in refused.json()["error"]
     assert any(f.startswith("failed: ") for f in refused.json()["fields"])
     assert registry.aliases(model)["champion"] == 1
+
+
+def test_a_gate_that_takes_too_long_is_given_up_and_moves_nothing(
+    start: Callable[..., RunningApi],
+    registry: ModelRegistry,
+    store: PostgresStore,
+    model: str,
+) -> None:
+    store.backfill([simulated_batch()])
+    spec = builtin_specs()["datacenter"]
+    train_power_model(
+        registry, store, model, spec, simulated_frame(), settings=QUICK, promote=False
+    )
+    before = registry.aliases(model), len(store.model_events(model))
+    api = start(RTMLOPS_API_GATE_SECONDS="0.001")
+    late = api.post(f"/models/{model}/promote", json={"version": 1})
+    assert late.status_code == 504, late.text
+    assert "nothing was moved, and nothing will be" in late.json()["error"]
+    assert "RTMLOPS_API_GATE_SECONDS" in late.json()["remedy"]
+    wait_until(
+        lambda: "move_given_up" in api.process.output(),
+        timeout=90,
+        what="the gate comes to its own end",
+    )
+    assert (registry.aliases(model), len(store.model_events(model))) == before
+    # What asks no gate has time enough.
+    body = {"version": 1, "force": True, "reason": "by hand"}
+    forced = api.post(f"/models/{model}/promote", json=body)
+    assert forced.status_code == 200, forced.text
+    assert registry.aliases(model) == {"champion": 1}
+
+
+def test_files_that_are_gone_are_named_and_nobody_is_asked_to_try_again(
+    api: RunningApi,
+    registry: ModelRegistry,
+    store: PostgresStore,
+    model: str,
+    mlflow: MlflowServer,
+) -> None:
+    spec = builtin_specs()["datacenter"]
+    made = train_power_model(
+        registry, store, model, spec, simulated_frame(), settings=QUICK, promote=False
+    ).version
+    place = f"artifacts/*/{made.run_id}/artifacts/model"
+    for name, gone in ((MODEL_FILE, f"no {MODEL_FILE} of"), ("*", MANIFEST)):
+        for file in mlflow.folder.glob(f"{place}/{name}"):
+            file.unlink()
+        answer = api.post(f"/models/{model}/promote", json={"version": 1})
+        assert answer.status_code == 409, answer.text
+        assert gone in answer.json()["error"]
+        assert f"{model} v1" in answer.json()["error"]
+        assert "retry-after" not in answer.headers
+    assert registry.aliases(model) == {"challenger": 1}
 
 
 def test_movers_at_once_take_turns(
