@@ -104,17 +104,24 @@ class Move:
     @classmethod
     def rollback(cls, *, reason: str) -> Callable[[Mapping[str, int]], Move]:
         """Make the previous version champion again; the champion is done with."""
+        return _Rollback(reason)
 
-        def decide(now: Mapping[str, int]) -> Move:
-            previous = now.get(PREVIOUS)
-            if previous is None or previous == now.get(CHAMPION):
-                raise UsageError(
-                    "there is no previous version to go back to",
-                    remedy="promote one: 'rtmlops models list' shows them",
-                )
-            return cls("rollback", {PREVIOUS: None, CHAMPION: previous}, reason)
 
-        return decide
+@dataclass(frozen=True, slots=True)
+class _Rollback:
+    """Decides for a rollback, and can be told from other decisions."""
+
+    reason: str
+
+    def __call__(self, now: Mapping[str, int]) -> Move:
+        previous = now.get(PREVIOUS)
+        if previous is None or previous == now.get(CHAMPION):
+            raise UsageError(
+                "there is no previous version to go back to",
+                remedy="promote one: 'rtmlops models list' shows them",
+            )
+        target = {PREVIOUS: None, CHAMPION: previous}
+        return Move("rollback", target, self.reason)
 
 
 def move_aliases(
@@ -154,7 +161,8 @@ def move_aliases(
                 f"v{expected_champion}",
                 remedy="run the gate again",
             )
-        if any(event.action == "rollback" for event in finished):
+        undone = any(event.action == "rollback" for event in finished)
+        if undone and isinstance(decide, _Rollback):
             return finished
         move = decide(now)
         for alias, version in move.target.items():

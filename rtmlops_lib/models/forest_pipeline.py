@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmlops_lib.models.aliases import CHAMPION
+from rtmlops_lib.models.aliases import CHAMPION, complete_moves
 from rtmlops_lib.models.bundle import MANIFEST, MODEL
 from rtmlops_lib.models.decide import decide, is_promoted
 from rtmlops_lib.models.detect import AnomalyForest
@@ -155,6 +155,7 @@ def promote_forest(
     """
     settings = ForestSettings() if settings is None else settings
     on_step("loading the version")
+    complete_moves(registry, store, name)
     found = registry.version(name, version)
     candidate = load_forest_version(registry, found, spec)
     champion = registry.aliases(name).get(CHAMPION)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmlops_lib.models.aliases import CHAMPION
+from rtmlops_lib.models.aliases import CHAMPION, complete_moves
 from rtmlops_lib.models.bundle import MANIFEST, MODEL, sha256
 from rtmlops_lib.models.dataset import Dataset
 from rtmlops_lib.models.decide import decide, is_promoted
@@ -167,6 +167,7 @@ def promote_power(
     """
     settings = PowerSettings() if settings is None else settings
     on_step("loading the version")
+    complete_moves(registry, store, name)
     found = registry.version(name, version)
     candidate = load_version(registry, found, spec)
     champion_version = registry.aliases(name).get(CHAMPION)

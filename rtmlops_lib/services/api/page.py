@@ -178,9 +178,8 @@ async def rollback(
     except RtmlopsError as error:
         return _back(context, str(error))
     now = [event.to_version for event in events if event.alias == "champion"]
-    return _back(
-        context, f"{name} is rolled back: v{now[0]} serves." if now else "Done already."
-    )
+    said = f"{name} is rolled back: v{now[-1]} serves." if now else "Done already."
+    return _back(context, said)
 
 
 @router.post("/page/alerts/{alert_id}/acknowledge")

@@ -120,7 +120,7 @@ async def promote(
         )
     return Moved(
         model=name,
-        promoted=wanted.to == "champion",
+        promoted=wanted.to == "champion" and _serves(events, wanted.version),
         gate=None if gate is None else gate.to_dict(),
         events=_seen(events),
     )
@@ -210,6 +210,12 @@ def _noting(work: Callable[[Undertaking], ResultT], one: Undertaking) -> ResultT
     except GivenUp:
         log.warning("move_given_up", reason="nobody waits for it any more")
         raise
+
+
+def _serves(events: list[ModelEvent], version: int) -> bool:
+    """Return whether a version is champion after these; without any it was before."""
+    made = [event.to_version for event in events if event.alias == CHAMPION]
+    return not made or made[-1] == version
 
 
 def _known(context: ApiContext, name: str) -> KnownModel:
