@@ -30,10 +30,15 @@ __all__ = ["Trainer"]
 log = get_logger(__name__)
 
 POLL_SECONDS = 1.0
-# Each waits for rows at most of the time; one is fitted at a time.
+# One is fitted at a time, the others wait for their turn; what waits for rows does not
+# count, and of that there is one a model at most.
 MAX_IN_HAND = 4
-# SIGTERM must be answered within 10 s; a step of a training may take some of them.
-STOP_SECONDS = 6.0
+# SIGTERM must be answered within 10 s, also while the database is silent: a call that
+# is under way may take some of them, a training's step others, and writing down what is
+# left has the last.
+BOOK_SECONDS = 5.0
+STOP_SECONDS = 9.0
+WRITE_SECONDS = 2.5
 # Two trainers keep the same hour; the second finds the first one's job or its end.
 SCHEDULE_COOLDOWN_SECONDS = 300.0
 HANDED_BACK = "handed back by a trainer that was stopped"
@@ -98,8 +103,12 @@ class Trainer:
         self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._schedule = TrainSchedule(settings.train_schedule)
         self._registry = ModelRegistry(settings.mlflow_tracking_uri)
-        self._store = open_store(settings, application_name="rtmlops trainer")
+        self._store = open_store(
+            settings, application_name="rtmlops trainer", book_seconds=BOOK_SECONDS
+        )
+        self._jobs = self._store.retrain_jobs
         self._stop = threading.Event()
+        self._stopped_at = float("inf")
         self._one_at_a_time = threading.Lock()
         self._in_hand: list[_InHand] = []
         self._wanted: dict[str, tuple[str, str]] = {}
@@ -108,6 +117,7 @@ class Trainer:
 
     def stop(self) -> None:
         """Ask it to hand back what is in hand and return; from any thread."""
+        self._stopped_at = min(self._stopped_at, time.monotonic())
         self._stop.set()
         self._leave_all()
 
@@ -136,9 +146,8 @@ class Trainer:
         self._beat()
         self._expire()
         self._finish()
-        self._heed_schedule()
-        while len(self._in_hand) < MAX_IN_HAND and not self._stop.is_set():
-            job = self._store.retrain_jobs.take(
+        while self._busy() < MAX_IN_HAND and not self._stop.is_set():
+            job = self._jobs.take(
                 self._worker,
                 abandoned_seconds=self._settings.train_abandoned_seconds,
             )
@@ -146,6 +155,11 @@ class Trainer:
                 break
             self._begin(job)
         self._metrics.running.set(len(self._in_hand))
+        # Last: one stream's fault must not hold up the others' jobs.
+        self._heed_schedule()
+
+    def _busy(self) -> int:
+        return sum(not one.work.waiting_for_rows for one in self._in_hand)
 
     # -- the queue ----------------------------------------------------------------
 
@@ -159,7 +173,7 @@ class Trainer:
         )
         refusal = self._cannot(job)
         if refusal is not None:
-            self._store.retrain_jobs.finish(job, "failed", refusal)
+            self._jobs.finish(job, "failed", refusal)
             self._count(job, "failed", refusal)
             return
         one: _InHand
@@ -222,7 +236,7 @@ class Trainer:
                 continue
             if step == one.told and now - one.last_beat < self._beat_seconds:
                 continue
-            if not self._store.retrain_jobs.beat(one.job, step[:500]):
+            if not self._jobs.beat(one.job, step[:500]):
                 self._lose(one)
                 continue
             one.told, one.last_beat = step, now
@@ -231,7 +245,7 @@ class Trainer:
         """Drop a job that was cancelled, or that another worker has by now."""
         one.lost = True
         one.stopping.set()
-        seen = self._store.retrain_jobs.get(one.job.id)
+        seen = self._jobs.get(one.job.id)
         if seen is not None and seen.state == "cancelled":
             self._count(one.job, seen.state, seen.outcome)
         else:
@@ -248,7 +262,7 @@ class Trainer:
                 f"the training did not end within {limit:g} s, the last it did was: "
                 f"{step}; see the trainer's log, or raise RTMLOPS_TRAIN_TIMEOUT_SECONDS"
             )
-            if not self._store.retrain_jobs.finish(one.job, "failed", outcome):
+            if not self._jobs.finish(one.job, "failed", outcome):
                 self._lose(one)
                 continue
             self._count(one.job, "failed", outcome)
@@ -274,7 +288,7 @@ class Trainer:
         # From the training's thread: the queue's connection is one call at a time.
         if one.lost or self._stop.is_set():
             return False
-        return self._store.retrain_jobs.registered(one.job, version)
+        return self._jobs.registered(one.job, version)
 
     def _finish(self) -> None:
         """Write down how trainings ended; what cannot be written yet stays."""
@@ -283,9 +297,9 @@ class Trainer:
             if one.lost:
                 log.info("training_left", job=one.job.id, step=one.work.step)
             elif result is None:
-                if not self._store.retrain_jobs.hand_back(one.job, HANDED_BACK):
+                if not self._jobs.hand_back(one.job, HANDED_BACK):
                     self._lose(one)
-            elif self._store.retrain_jobs.finish(
+            elif self._jobs.finish(
                 one.job,
                 result.state,
                 result.outcome,
@@ -315,29 +329,40 @@ class Trainer:
         soon = self._schedule.next_after(now)
         if soon is not None:
             self._metrics.next_schedule.set(soon.timestamp())
+        failed: RtmlopsError | None = None
         for name, (stream, kind) in list(self._wanted.items()):
-            if self._store.newest_time(self._specs[stream]) is not None:
-                self._store.retrain_jobs.request(
-                    name,
-                    stream=stream,
-                    kind=kind,
-                    trigger="schedule",
-                    reason=f"as RTMLOPS_TRAIN_SCHEDULE says: "
-                    f"{self._settings.train_schedule}",
-                    requested_by="trainer",
-                    cooldown_seconds=SCHEDULE_COOLDOWN_SECONDS,
-                )
-            del self._wanted[name]
+            if self._stop.is_set():
+                break
+            try:
+                self._ask(name, stream, kind)
+            except RtmlopsError as error:
+                log.warning("schedule_failed", model=name, error=str(error))
+                failed = error
+            else:
+                del self._wanted[name]
+        if failed is not None:
+            raise failed
+
+    def _ask(self, name: str, stream: str, kind: str) -> None:
+        if self._store.has_events(self._specs[stream]):
+            self._jobs.request(
+                name,
+                stream=stream,
+                kind=kind,
+                trigger="schedule",
+                reason=f"as RTMLOPS_TRAIN_SCHEDULE says: "
+                f"{self._settings.train_schedule}",
+                requested_by="trainer",
+                cooldown_seconds=SCHEDULE_COOLDOWN_SECONDS,
+            )
 
     def _catch_up(self, now: datetime) -> None:
         """Ask for what was due while no trainer ran."""
         for name, known in self._models().items():
-            for job in self._store.retrain_jobs.newest(model_name=name):
-                if job.trigger == "schedule":
-                    due = self._schedule.next_after(job.requested_at)
-                    if due is not None and due < now:
-                        self._wanted[name] = known
-                    break
+            for job in self._jobs.newest(model_name=name, trigger="schedule", limit=1):
+                due = self._schedule.next_after(job.requested_at)
+                if due is not None and due < now:
+                    self._wanted[name] = known
 
     def _models(self) -> Mapping[str, tuple[str, str]]:
         """Return stream and kind by model's name."""
@@ -354,32 +379,24 @@ class Trainer:
     def _hand_back(self) -> int:
         """Let each training come to the end of its step; put back what is left."""
         self._leave_all()
-        deadline = time.monotonic() + STOP_SECONDS
+        end = min(self._stopped_at, time.monotonic()) + STOP_SECONDS
         for one in self._in_hand:
-            one.thread.join(max(0.0, deadline - time.monotonic()))
-        code = 0
+            one.thread.join(max(0.0, end - WRITE_SECONDS - time.monotonic()))
+        self._jobs = self._jobs.within(max(0.5, end - time.monotonic()))
         try:
             self._finish()
+            for one in [one for one in self._in_hand if not one.lost]:
+                self._jobs.hand_back(one.job, HANDED_BACK)
         except RtmlopsError as error:
-            log.error("stopped_early", reason=str(error))
-            code = 3
-        for one in self._in_hand:
-            if not one.lost:
-                code = max(code, self._put_back(one))
-        return code
+            # They are taken over all the same, once their heartbeats are old.
+            jobs = [one.job.id for one in self._in_hand]
+            log.error("trainings_not_handed_back", jobs=jobs, reason=str(error))
+            return 3
+        return 0
 
     def _leave_all(self) -> None:
         for one in tuple(self._in_hand):
             one.stopping.set()
-
-    def _put_back(self, one: _InHand) -> int:
-        try:
-            self._store.retrain_jobs.hand_back(one.job, HANDED_BACK)
-        except RtmlopsError as error:
-            # It is taken over all the same, once its heartbeat is old.
-            log.error("training_not_handed_back", job=one.job.id, reason=str(error))
-            return 3
-        return 0
 
     def _say_ready(self, reasons: tuple[str, ...]) -> None:
         if reasons and self._health.ready:

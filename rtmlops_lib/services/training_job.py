@@ -12,7 +12,13 @@ from typing import Any
 
 from rtmlops_lib.errors import DependencyUnavailable, RtmlopsError, UsageError
 from rtmlops_lib.logs import get_logger
-from rtmlops_lib.models.aliases import CHAMPION
+from rtmlops_lib.models.aliases import (
+    CHALLENGER,
+    CHAMPION,
+    Move,
+    complete_moves,
+    move_aliases,
+)
 from rtmlops_lib.models.decide import REFUSED
 from rtmlops_lib.models.errors import TooFewRows
 from rtmlops_lib.models.forest_pipeline import promote_forest, train_detector_model
@@ -32,6 +38,8 @@ log = get_logger(__name__)
 
 # By this tag a worker finds what one before it registered for the same job.
 JOB_TAG = "retrain_job"
+# Clocks differ, and events may be ahead of them.
+AHEAD = timedelta(minutes=10)
 # A job's option, and a version's tag: since when the target behaves as it does now.
 CHANGE_POINT = "change_point"
 WAIT_SECONDS = 5.0
@@ -57,7 +65,8 @@ class TrainingLimits:
         How long the rows after a change point must span; at least what the model's
         own settings demand of any rows.
     rows_seconds : float
-        How long a training after a change point waits for them.
+        How long a training after a change point waits for them, from when it was asked
+        for.
     outage_seconds : float
         How long MLflow or the database may be away.
     """
@@ -107,6 +116,8 @@ class TrainingJob:
     working_since : float or None
         On the monotonic clock; None while it waits: for rows, for its turn, for what
         is away.
+    waiting_for_rows : bool
+        It may do so for days, and costs next to nothing meanwhile.
     """
 
     def __init__(
@@ -125,6 +136,7 @@ class TrainingJob:
         self.job = job
         self.step = "starting"
         self.working_since: float | None = None
+        self.waiting_for_rows = False
         self._spec = spec
         self._registry = registry
         self._open_store = open_store
@@ -176,13 +188,18 @@ class TrainingJob:
                 return JobResult("failed", f"internal error: {error!r}")
 
     def _attempt(self, store: PostgresStore) -> JobResult:
-        # Asked before hours of work, not after.
+        # Asked before hours of work, not after; and what a worker before this one began
+        # to move is where it should be.
         self._registry.aliases(self.job.model_name)
+        complete_moves(self._registry, store, self.job.model_name)
         found = self._registered_before() if self._again else None
         if found is not None:
             with self._working():
                 return self._settle(store, found)
-        since = self._first_instant(store)
+        try:
+            since = self._first_instant(store)
+        finally:
+            self.waiting_for_rows = False
         self._away_since = None
         with self._turn(), self._working():
             self._say("reading rows")
@@ -204,6 +221,11 @@ class TrainingJob:
         detail = {"resumed": True}
         if CHAMPION in found.aliases:
             return JobResult("succeeded", "promoted before", number, detail)
+        if self.job.options.get("challenger", False):
+            if CHALLENGER not in found.aliases:
+                decide = Move.shadow(number, reason="as was asked for")
+                move_aliases(self._registry, store, self.job.model_name, decide)
+            return JobResult("succeeded", "challenger, as asked for", number, detail)
         if REFUSED in found.tags:
             return JobResult("refused", found.tags[REFUSED], number, detail)
         self._say("running the gate for the version of a former attempt")
@@ -220,14 +242,25 @@ class TrainingJob:
             return self._usual_first_instant(store)
         since, self._changed_at = _moment(str(text)), str(text)
         settings = self._settings()
+        newest = store.newest_time(self._spec) or since
+        if since > max(newest, datetime.now(UTC)) + AHEAD:
+            raise UsageError(
+                f"the change point {text} lies ahead: the newest event is of "
+                f"{newest:%Y-%m-%d %H:%M}Z",
+                remedy="give the moment at which the error grew",
+            )
         wanted = max(settings.min_hours, self._limits.after_change_hours)
-        deadline = time.monotonic() + self._limits.rows_seconds
+        limit = timedelta(seconds=self._limits.rows_seconds)
         while True:
-            rows, seconds = store.row_count(self._spec, since=since)
+            rows, seconds = store.rows_since(
+                self._spec, since=since, at_most=settings.min_rows
+            )
+            # It answers: what was away before is another matter.
+            self._away_since = None
             hours = seconds / 3_600
             if rows >= settings.min_rows and hours >= wanted:
                 return since
-            if time.monotonic() > deadline:
+            if datetime.now(UTC) - self.job.requested_at > limit:
                 raise TooFewRows(
                     f"{rows:,} rows over {hours:.1f} h came after the change, "
                     f"{settings.min_rows:,} over {wanted:g} h are needed",
@@ -237,6 +270,7 @@ class TrainingJob:
                 f"waiting for rows after the change: {rows:,} of {settings.min_rows:,},"
                 f" {hours:.1f} of {wanted:g} h"
             )
+            self.waiting_for_rows = True
             self._wait(min(WAIT_SECONDS, max(0.5, self._limits.rows_seconds / 100)))
 
     def _usual_first_instant(self, store: PostgresStore) -> datetime:

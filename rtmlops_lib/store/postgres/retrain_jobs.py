@@ -39,8 +39,13 @@ class RetrainJobs:
         self, connection: Connection, schema: str, *, seconds: float = 15.0
     ) -> None:
         self._connection = connection
+        self._schema = schema
         self._seconds = seconds
         self._table = sql.Identifier(schema, "retrain_jobs")
+
+    def within(self, seconds: float) -> RetrainJobs:
+        """Return the same queue, with another patience."""
+        return RetrainJobs(self._connection, self._schema, seconds=seconds)
 
     def request(
         self,
@@ -119,6 +124,7 @@ class RetrainJobs:
         limit: int = 50,
         model_name: str | None = None,
         state: JobState | None = None,
+        trigger: str | None = None,
     ) -> list[RetrainJob]:
         """Return the jobs asked for last, newest first."""
         with self._connection.within(self._seconds) as session:
@@ -127,8 +133,14 @@ class RetrainJobs:
                 "SELECT {columns} FROM {table} "
                 "WHERE (%(name)s::text IS NULL OR model_name = %(name)s) "
                 "AND (%(state)s::text IS NULL OR state = %(state)s) "
+                "AND (%(trigger)s::text IS NULL OR trigger = %(trigger)s) "
                 "ORDER BY requested_at DESC, id LIMIT %(limit)s",
-                {"name": model_name, "state": state, "limit": limit},
+                {
+                    "name": model_name,
+                    "state": state,
+                    "trigger": trigger,
+                    "limit": limit,
+                },
             )
 
     def counts(self) -> dict[tuple[str, JobState], int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -79,13 +80,55 @@ def test_a_training_that_waits_for_rows_is_dropped(lab: LoopLab) -> None:
 def test_a_training_cancelled_while_it_fits_changes_nothing(lab: LoopLab) -> None:
     lab.store.backfill([simulated(0, 30)])
     with lab.running("trainer", RTMLOPS_TRAIN_ABANDONED_SECONDS="3"):
-        job = lab.ask()
+        job = lab.ask(settings={"trees": 250})
         says(lab, job, "splitting", "fitting", "measuring")
         assert lab.store.retrain_jobs.cancel(job.id, "not wanted") is not None
         left(lab, job)
     assert seen(lab, job).state == "cancelled"
     assert lab.registry.aliases(lab.name) == {}
     assert lab.store.model_events(lab.name).empty
+
+
+def test_who_waits_for_rows_takes_no_others_place(
+    lab: LoopLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_module, "MAX_IN_HAND", 1)
+    lab.store.backfill([simulated(0, 30)])
+    hanging = Hanging()
+    hanging.release.set()
+    with training(lab, hanging):
+        job = lab.ask(change_point=(START + 29 * HOUR).isoformat())
+        says(lab, job, "waiting for rows after the change")
+        other, _ = lab.store.retrain_jobs.request(
+            detector_name(lab.settings, lab.spec), stream="datacenter", kind="anomaly"
+        )
+        assert other is not None
+        assert ended(lab, other).state in ("succeeded", "refused")
+        assert seen(lab, job).state == "running"
+
+
+def test_waiting_ends_by_the_time_of_the_request(lab: LoopLab) -> None:
+    """However often trainers were started meanwhile."""
+    lab.store.backfill([simulated(0, 30)])
+    job = lab.ask(change_point=(START + 29 * HOUR).isoformat())
+    lab.sql(
+        f"UPDATE {lab.settings.database_schema}.retrain_jobs "
+        "SET requested_at = now() - interval '3 days'"
+    )
+    with training(lab, Hanging()):
+        done = ended(lab, job)
+    assert done.state == "failed"
+    assert "came after the change" in done.outcome
+
+
+def test_a_change_that_lies_ahead_is_refused(lab: LoopLab) -> None:
+    lab.store.backfill([simulated(0, 1)])
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    job = lab.ask(change_point=ahead.isoformat())
+    with training(lab, Hanging()):
+        done = ended(lab, job)
+    assert done.state == "failed"
+    assert "lies ahead" in done.outcome
 
 
 class Hanging:
