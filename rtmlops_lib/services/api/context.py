@@ -45,6 +45,8 @@ class ApiContext:
     registry : ModelRegistry
     stores : StorePool
         For questions that are answered at once.
+    probe_stores : StorePool
+        For those whether all is well: the others may all be lent.
     credentials : Credentials
     metrics : ApiMetrics
     """
@@ -53,6 +55,7 @@ class ApiContext:
     models: dict[str, KnownModel]
     registry: ModelRegistry
     stores: StorePool
+    probe_stores: StorePool
     credentials: Credentials
     metrics: ApiMetrics = field(default_factory=ApiMetrics)
     database: Workers = field(
@@ -102,6 +105,7 @@ class ApiContext:
             models=known_models(settings, specs),
             registry=ModelRegistry(settings.mlflow_tracking_uri),
             stores=StorePool(lambda: _quick_store(settings), size=STORES),
+            probe_stores=StorePool(lambda: _quick_store(settings), size=1),
             credentials=Credentials.of_settings(settings),
         )
 
