@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -224,15 +224,16 @@ def test_a_proxys_page_does_not_take_the_place_of_ours(
         reader.log_in()
         page = reader.page
         page.wait_for_selector("main[data-live]")
-        body = "<html><main>Sign in to the proxy</main></html>"
+
+        def answering(status: int) -> Callable[[Any], None]:
+            body = "<html><main>Sign in to the proxy</main></html>"
+            return lambda route: route.fulfill(
+                status=status, content_type="text/html", body=body
+            )
+
         for status in (200, 502):
             page.unroute_all()
-            page.route(
-                f"{api.url}/",
-                lambda route, status=status: route.fulfill(
-                    status=status, content_type="text/html", body=body
-                ),
-            )
+            page.route(f"{api.url}/", answering(status))
             page.evaluate("document.getElementById('away').hidden = true")
             page.wait_for_selector("#away:visible")
             assert versions in reader.text("main")
