@@ -9,11 +9,15 @@ __all__ = ["open_store"]
 
 
 def open_store(
-    settings: Settings, *, application_name: str = "rtmlops"
+    settings: Settings,
+    *,
+    application_name: str = "rtmlops",
+    book_seconds: float = 15.0,
 ) -> PostgresStore:
     """Return the store of the settings; nothing is connected yet."""
     return PostgresStore(
         settings.database_url.get_secret_value(),
         schema=settings.database_schema,
         application_name=application_name,
+        book_seconds=book_seconds,
     )

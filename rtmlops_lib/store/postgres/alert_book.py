@@ -79,14 +79,21 @@ class AlertBook:
         self, alerts: Iterable[Alert], *, source: str = "rtmlops"
     ) -> list[tuple[int, bool]]:
         """Report several, all of them or none; return what ``report`` does of each."""
-        # In one order for all, or two calls could wait for each other.
-        asked = list(alerts)
-        order = sorted(range(len(asked)), key=lambda index: asked[index].key)
+        # One statement can report a key once.
+        asked, rounds = list(alerts), list[dict[str, int]]()
+        for index, alert in enumerate(asked):
+            for one in rounds:
+                if alert.key not in one:
+                    one[alert.key] = index
+                    break
+            else:
+                rounds.append({alert.key: index})
         found: dict[int, tuple[int, bool]] = {}
         with self._connection.within(self._seconds) as session:
             session.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            for index in order:
-                found[index] = self._report(session, asked[index], source)
+            for one in rounds:
+                told = self._report(session, [asked[i] for i in one.values()], source)
+                found |= {index: told[key] for key, index in one.items()}
             session.commit()
         return [found[index] for index in range(len(asked))]
 
@@ -152,28 +159,37 @@ class AlertBook:
             )
         return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
 
-    def _report(self, session: Session, alert: Alert, source: str) -> tuple[int, bool]:
-        row = session.rows(
+    def _report(
+        self, session: Session, alerts: list[Alert], source: str
+    ) -> dict[str, tuple[int, bool]]:
+        """Report alerts of different keys; return what ``report`` does, by key."""
+        rows = session.rows(
             self._text(
                 "INSERT INTO {table} AS a (kind, severity, stream, message, "
-                "detail, source, key) VALUES (%s, %s, %s, %s, %s, %s, %s) "
+                "detail, source, key) "
+                "SELECT kind, severity, stream, message, detail::jsonb, %s, key "
+                "FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], "
+                "%s::text[], %s::text[]) "
+                "AS given (key, kind, severity, stream, message, detail) "
+                # In one order for all, or two calls could wait for each other.
+                "ORDER BY key "
                 "ON CONFLICT (source, key) "
                 "WHERE resolved_at IS NULL AND key IS NOT NULL DO UPDATE SET "
                 "updated_at = now(), times_reported = a.times_reported + 1, "
                 "severity = excluded.severity, message = excluded.message, "
-                "detail = excluded.detail RETURNING id, times_reported"
+                "detail = excluded.detail RETURNING key, id, times_reported"
             ),
             (
-                alert.kind,
-                alert.severity,
-                alert.stream,
-                alert.message,
-                json.dumps(dict(alert.detail)),
                 source,
-                alert.key,
+                [alert.key for alert in alerts],
+                [alert.kind for alert in alerts],
+                [alert.severity for alert in alerts],
+                [alert.stream for alert in alerts],
+                [alert.message for alert in alerts],
+                [json.dumps(dict(alert.detail)) for alert in alerts],
             ),
-        )[0]
-        return int(row[0]), row[1] == 1
+        )
+        return {key: (int(alert_id), times == 1) for key, alert_id, times in rows}
 
     def _text(self, text: str) -> sql.Composed:
         return sql.SQL(text).format(table=self._table)

@@ -31,6 +31,7 @@ from rtmlops_lib.store.postgres import (
     offsets,
     paired_error,
     practice,
+    probes,
     reading,
     spans,
     stats,
@@ -102,6 +103,7 @@ class PostgresStore(Store):
         book_seconds: float = 15.0,
     ) -> None:
         self.schema = schema
+        self._book_seconds = book_seconds
         self._loop = Connection(dsn, application_name=application_name)
         self._desk = Connection(dsn, application_name=application_name)
         self._writer = Writer(self._loop, schema)
@@ -240,6 +242,21 @@ class PostgresStore(Store):
             return spans.prediction_counts(
                 session, self.schema, spec, model_name, since, until
             )
+
+    def has_events(self, spec: StreamSpec) -> bool:
+        """Return whether anything is stored of a stream."""
+        with self._desk.within(self._book_seconds) as session:
+            return probes.has_events(session, self.schema, spec)
+
+    def rows_since(
+        self, spec: StreamSpec, *, since: datetime, at_most: int
+    ) -> tuple[int, float]:
+        """Return how many events came since, and how many seconds they span.
+
+        They are counted up to ``at_most``; the seconds are those of all.
+        """
+        with self._desk.within(self._book_seconds) as session:
+            return probes.rows_since(session, self.schema, spec, since, at_most)
 
     def window_rows(
         self,
