@@ -11,6 +11,7 @@ from rtmlops_lib.teaching.progress import LiveProgress, live_progress
 from rtmlops_lib.teaching.style import COLORS, use_style
 from rtmlops_lib.teaching.wait import wait_until
 from rtmlops_lib.teaching.watch import watch
+from rtmlops_lib.teaching.whole_loop import WholeLoop
 from rtmlops_lib.teaching.world import World
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Lab",
     "LessonStopped",
     "LiveProgress",
+    "WholeLoop",
     "World",
     "check",
     "free_port",

@@ -134,7 +134,11 @@ class Lab:
         self._open.callback(connection.close)
         return connection
 
-    def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pd.DataFrame:
+    def sql(
+        self,
+        query: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
         """Run a query on the chapter's tables; return its rows as a frame."""
         import pandas as pd
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from rtmlops_lib.errors import UsageError
 from rtmlops_lib.simulator import DatacenterSimulator, Drift, SimulatedChunk
 from rtmlops_lib.streams import JsonCodec, StreamSpec
 from rtmlops_lib.teaching.check import LessonStopped
@@ -28,12 +29,17 @@ class World:
     Parameters
     ----------
     history : History
-        What was before; its steps must fit into a quarter of an hour.
+        What was before; a quarter of an hour must be a number of its steps.
     producer : EventProducer
     specs : sequence of StreamSpec
         The streams to send, with the topics to send them to.
     seconds_an_hour : float
         How long an hour of its time takes by the clock, at least.
+
+    Raises
+    ------
+    UsageError
+        For steps that do not divide a quarter of an hour.
 
     Notes
     -----
@@ -48,8 +54,16 @@ class World:
         *,
         seconds_an_hour: float = 1.0,
     ) -> None:
+        steps = _STEP.total_seconds() / history.interval_seconds
+        if steps < 1 or steps != round(steps):
+            raise UsageError(
+                f"a quarter of an hour is no number of steps of "
+                f"{history.interval_seconds:g} s",
+                remedy="choose a step such as 60, 180, 300 or 900 s",
+            )
         self.now = history.end
         self.sent = 0
+        self._steps = round(steps)
         self._settings = history.simulator().settings
         self._producer = producer
         self._codecs = {spec.name: (spec.topic, JsonCodec(spec)) for spec in specs}
@@ -90,7 +104,7 @@ class World:
         end = first + timedelta(hours=hours)
         with live_progress("events") as progress:
             while self.now < end:
-                progress.add(self._send_quarter())
+                progress.add(self.step())
                 passed = (self.now - first) / timedelta(hours=1)
                 progress.what = f"events, {passed:g} simulated hours,"
                 if until is not None and until():
@@ -103,7 +117,8 @@ class World:
                 remedy="the services' logs say why; their folder is lab.folder",
             )
 
-    def _send_quarter(self) -> int:
+    def step(self) -> int:
+        """Let a quarter of an hour pass at once; return how many events it had."""
         before = self.sent
         chunk = next(self._chunks or self._begin())
         for batch in (chunk.labels, chunk.datacenter, chunk.services):
@@ -119,7 +134,6 @@ class World:
 
     def _begin(self) -> Iterator[SimulatedChunk]:
         settings = replace(self._settings, drifts=tuple(self._drifts.values()))
-        steps = round(_STEP.total_seconds() / settings.interval_seconds)
         simulator = DatacenterSimulator(settings)
-        self._chunks = simulator.chunks(self.now, chunk_steps=steps)
+        self._chunks = simulator.chunks(self.now, chunk_steps=self._steps)
         return self._chunks

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from rtmlops_lib.errors import UsageError
 from rtmlops_lib.streams import builtin_specs
 from rtmlops_lib.teaching import History, LessonStopped, World
 from rtmlops_lib.transport.memory import MemoryBroker
@@ -89,6 +90,22 @@ def test_what_never_comes_stops_the_lesson_after_so_many_hours() -> None:
     with pytest.raises(LessonStopped, match="2 simulated hours passed, and an alert"):
         world.play(2, until=lambda: False, what="an alert")
     assert world.now == PAST.end + timedelta(hours=2)
+
+
+@pytest.mark.parametrize("seconds", [420, 1_800])
+def test_steps_that_do_not_fit_into_a_quarter_of_an_hour_are_refused(
+    seconds: float,
+) -> None:
+    history = History(hours=6, servers=3, interval_seconds=seconds)
+    with pytest.raises(UsageError, match=f"no number of steps of {seconds} s"):
+        World(history, Kept(), [SPEC])
+
+
+def test_a_step_is_a_quarter_of_an_hour_however_long_one_waits() -> None:
+    producer = Kept()
+    world = world_of(producer, pace=60.0)
+    assert world.step() == QUARTER == len(producer.events)
+    assert world.now == PAST.end + timedelta(minutes=15)
 
 
 def test_an_hour_takes_as_long_as_it_was_told() -> None:
