@@ -33,12 +33,12 @@ POLL_SECONDS = 1.0
 # One is fitted at a time, the others wait for their turn; what waits for rows does not
 # count, and of that there is one a model at most.
 MAX_IN_HAND = 4
-# SIGTERM must be answered within 10 s, also while the database is silent: a call that
-# is under way may take some of them, a training's step others, and writing down what is
-# left has the last.
-BOOK_SECONDS = 5.0
-STOP_SECONDS = 9.0
-WRITE_SECONDS = 2.5
+# SIGTERM must be answered within 10 s, also while the database is silent. Its handler
+# runs when the call that is under way has ended; what a training's step takes follows,
+# and the last is for writing down what is left.
+BOOK_SECONDS = 3.5
+STOP_SECONDS = 6.0
+WRITE_SECONDS = 2.0
 # Two trainers keep the same hour; the second finds the first one's job or its end.
 SCHEDULE_COOLDOWN_SECONDS = 300.0
 HANDED_BACK = "handed back by a trainer that was stopped"

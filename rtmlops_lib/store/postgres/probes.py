@@ -30,7 +30,7 @@ def rows_since(
     ((count, seconds),) = session.rows(
         sql.SQL(
             "SELECT (SELECT count(*) FROM (SELECT FROM {table} WHERE {time} >= "
-            "%(since)s LIMIT %(most)s) AS some), extract(epoch FROM "
+            "%(since)s LIMIT %(most)s) AS found), extract(epoch FROM "
             "(SELECT max({time}) FROM {table} WHERE {time} >= %(since)s) - "
             "(SELECT min({time}) FROM {table} WHERE {time} >= %(since)s))"
         ).format(
