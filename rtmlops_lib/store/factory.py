@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.postgres import PostgresStore
+from rtmlops_lib.store.postgres.book_retention import BookRetention
 
 __all__ = ["open_store"]
 
@@ -16,4 +17,9 @@ def open_store(
         settings.database_url.get_secret_value(),
         schema=settings.database_schema,
         application_name=application_name,
+        keep=BookRetention(
+            drift_reports=settings.keep_drift_reports_days or None,
+            alerts=settings.keep_alerts_days or None,
+            anomaly_events=settings.keep_anomaly_events_days or None,
+        ),
     )
