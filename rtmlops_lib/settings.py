@@ -106,6 +106,11 @@ class Settings(BaseModel):
     batch_max_seconds: float = Field(default=0.1, gt=0, le=60)
     write_deadline_seconds: float = Field(default=10.0, gt=0)
     maintain_interval_seconds: float = Field(default=60.0, gt=0)
+    # For how many days, by the clock, what the services note is kept; 0: for ever.
+    # Events have the retention of their stream.
+    keep_drift_reports_days: float = Field(default=180.0, ge=0)
+    keep_alerts_days: float = Field(default=365.0, ge=0)
+    keep_anomaly_events_days: float = Field(default=365.0, ge=0)
 
     # The trainer. A job whose worker gave no sign for so long is taken over.
     train_schedule: str = "0 3 * * *"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.postgres import PostgresStore
+from rtmlops_lib.store.postgres.book_retention import BookRetention
 
 __all__ = ["open_store"]
 
@@ -20,4 +21,9 @@ def open_store(
         schema=settings.database_schema,
         application_name=application_name,
         book_seconds=book_seconds,
+        keep=BookRetention(
+            drift_reports=settings.keep_drift_reports_days or None,
+            alerts=settings.keep_alerts_days or None,
+            anomaly_events=settings.keep_anomaly_events_days or None,
+        ),
     )

@@ -35,6 +35,10 @@ _COLUMNS = (
 )
 
 
+# Nothing resolves them but that somebody has seen them.
+_ONCE = ("model_rollback",)
+
+
 class AlertBook:
     """The alerts of one schema.
 
@@ -118,16 +122,22 @@ class AlertBook:
         return {key: int(alert_id) for key, alert_id in rows}
 
     def acknowledge(self, alert_id: int, by: str) -> bool:
-        """Note who has seen it; False where there is no such alert."""
+        """Note who has seen it; False where there is no such alert.
+
+        What happened once, such as a rollback, is over with that.
+        """
         with self._connection.within(self._seconds) as session:
             return bool(
                 session.execute(
                     self._text(
                         "UPDATE {table} SET acknowledged_at = "
                         "coalesce(acknowledged_at, now()), "
-                        "acknowledged_by = coalesce(acknowledged_by, %s) WHERE id = %s"
+                        "acknowledged_by = coalesce(acknowledged_by, %s), "
+                        "resolved_at = CASE WHEN kind = ANY (%s) "
+                        "THEN coalesce(resolved_at, now()) ELSE resolved_at END "
+                        "WHERE id = %s"
                     ),
-                    (by, alert_id),
+                    (by, list(_ONCE), alert_id),
                 )
             )
 
@@ -145,17 +155,18 @@ class AlertBook:
         self, *, open_only: bool = False, limit: int = 100
     ) -> list[dict[str, Any]]:
         """Return the same as plain mappings, None where nothing is."""
+        # Apart, so that the index on what is open is used.
+        open_ = sql.SQL(
+            "WHERE resolved_at IS NULL AND (key IS NOT NULL OR acknowledged_at IS NULL)"
+        )
         with self._connection.within(self._seconds) as session:
             rows = session.rows(
-                sql.SQL(
-                    "SELECT {columns} FROM {table} "
-                    "WHERE NOT %s OR (resolved_at IS NULL AND (key IS NOT NULL "
-                    "OR acknowledged_at IS NULL)) ORDER BY id DESC LIMIT %s"
-                ).format(
-                    columns=sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)),
-                    table=self._table,
+                sql.SQL("SELECT {} FROM {} {} ORDER BY id DESC LIMIT %s").format(
+                    sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)),
+                    self._table,
+                    open_ if open_only else sql.SQL(""),
                 ),
-                (open_only, limit),
+                (limit,),
             )
         return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
 
