@@ -169,8 +169,7 @@ def _discriminant(x: Array, y: Array, weight: Array) -> Array:
     x, y = x - centre, y - weight @ y / total
     gram = (x * weight[:, None]).T @ x
     gram[np.diag_indices_from(gram)] += _RIDGE * total
-    found: Array = np.linalg.solve(gram, x.T @ (weight * y))
-    return found
+    return np.asarray(np.linalg.solve(gram, x.T @ (weight * y)), np.float64)
 
 
 def _area(reference: Array, current: Array) -> float:
