@@ -166,10 +166,10 @@ def _discriminant(x: Array, y: Array, weight: Array) -> Array:
     """Return the ridge regression of which sample a row is of."""
     total = weight.sum()
     centre = weight @ x / total
-    x, y = x - centre, y - weight @ y / total
-    gram = (x * weight[:, None]).T @ x
+    rest, side = x - centre, y - float(weight @ y / total)
+    gram = (rest * weight[:, None]).T @ rest
     gram[np.diag_indices_from(gram)] += _RIDGE * total
-    return np.asarray(np.linalg.solve(gram, x.T @ (weight * y)), np.float64)
+    return np.asarray(np.linalg.solve(gram, rest.T @ (weight * side)), np.float64)
 
 
 def _area(reference: Array, current: Array) -> float:

@@ -195,7 +195,7 @@ def test_a_steady_level_has_no_change_point():
 
 def test_a_reference_that_can_never_judge_says_what_helps(reference):
     assert reference.lacks is None
-    few = [x[: len(x) // 40] for x in errors(0, 600, 1)]
+    few = [x[: len(x) // 100] for x in errors(0, 600, 1)]
     small = ErrorReference.of_errors(*few[:2], series=few[2], window=WINDOW)
     assert small.effective_rows < 500
     assert "500 are needed; train on" in small.lacks
