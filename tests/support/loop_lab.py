@@ -308,12 +308,13 @@ class Feed:
             self._stop.wait(max(0.0, self.STEP * self.seconds_an_hour - spent))
 
     def _too_far(self, hour: float) -> bool:
-        if self.ahead is None:
+        ahead = self.ahead  # read once: the test may change it meanwhile
+        if ahead is None:
             return False
         judged = self._lab.judged_until()
         reached = self._first if judged is None else (judged - START) / HOUR
         # The first window is the one that the events' beginning lies in.
-        return hour > max(reached, self._first) + self.ahead
+        return hour > max(reached, self._first) + ahead
 
 
 def _records(batch: ColumnBatch) -> Iterator[tuple[bytes, bytes]]:
