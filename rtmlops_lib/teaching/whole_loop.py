@@ -28,9 +28,8 @@ __all__ = ["WholeLoop"]
 _SERVERS, _STEP_SECONDS, _LEARNED_HOURS = 60, 300, 30.0
 _RECIPE = PowerSettings(trees=20)
 _CALM = timedelta(hours=6)
-# The trainer waits for a whole day after a change: a forest cannot know hours of the
-# day that it has not seen. Half an hour more, as rows come in order but for lateness.
-_ENOUGH = timedelta(hours=24.5)
+# Beyond what the trainer waits for: the change lies within a step, not at its edge.
+_MORE = timedelta(minutes=30)
 _AFTERWARDS = timedelta(hours=8)
 _STEPS_A_TURN = 4
 _HURRY = {"RTMLOPS_MONITOR_POLL_SECONDS": "0.3"}
@@ -85,6 +84,8 @@ class WholeLoop:
             hours=_LEARNED_HOURS, servers=_SERVERS, interval_seconds=_STEP_SECONDS
         )
         self.change = self.past.end + _CALM
+        hours = lab.settings.train_after_change_hours
+        self._enough = self.change + timedelta(hours=hours) + _MORE
         self._port = free_port()
         self._world: World | None = None
         self._served_at: datetime | None = None
@@ -126,7 +127,7 @@ class WholeLoop:
         All is over when a new version has served for eight hours.
         """
         world = self._begun()
-        if self._served_at is None and world.now >= self.change + _ENOUGH:
+        if self._served_at is None and world.now >= self._enough:
             if not self._new_version_serves():
                 return False
             self._served_at = world.now
