@@ -98,22 +98,33 @@ class Settings(BaseModel):
     api_port: int = Field(default=8000, ge=1, le=65_535)
     api_url: str | None = None
     api_cooldown_seconds: float = Field(default=600.0, ge=0, le=604_800)
+    # So long a promotion's gate may judge while its caller waits; then it is given up.
+    api_gate_seconds: float = Field(default=120.0, gt=0, le=3_600)
 
     topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,100}$")
     batch_max_rows: int = Field(default=5_000, ge=1, le=100_000)
     batch_max_seconds: float = Field(default=0.1, gt=0, le=60)
     write_deadline_seconds: float = Field(default=10.0, gt=0)
     maintain_interval_seconds: float = Field(default=60.0, gt=0)
+    # For how many days, by the clock, what the services note is kept; 0: for ever.
+    # Events have the retention of their stream.
+    keep_drift_reports_days: float = Field(default=180.0, ge=0)
+    keep_alerts_days: float = Field(default=365.0, ge=0)
+    keep_anomaly_events_days: float = Field(default=365.0, ge=0)
 
     # The trainer. A job whose worker gave no sign for so long is taken over.
     train_schedule: str = "0 3 * * *"
     train_abandoned_seconds: float = Field(default=60.0, ge=2)
     train_attempts: int = Field(default=3, ge=1, le=20)
     train_outage_seconds: float = Field(default=900.0, ge=0)
-    # After a change a whole day is waited for: a forest cannot predict hours of the
-    # day that it has not seen, and shorter ones make no reference for drift.
-    train_after_change_hours: float = Field(default=24.0, ge=0)
+    # After a change so much is waited for that a whole day is left beside the newest
+    # fifth, which is held out: a forest cannot predict hours of the day that it has not
+    # seen, and shorter ones make no reference for drift.
+    train_after_change_hours: float = Field(default=30.0, ge=0)
     train_wait_for_rows_seconds: float = Field(default=172_800.0, ge=0)
+    # From the end of all waiting on; a training that takes longer has failed, and a
+    # trainer that cannot get rid of it ends with exit code 3, to be started anew.
+    train_timeout_seconds: float = Field(default=14_400.0, gt=0)
 
     # The monitor; windows, lateness and probation in event time.
     monitor_window_seconds: float = Field(default=3_600.0, ge=1)

@@ -32,7 +32,9 @@ def api(
 ) -> int:
     """Serve the retraining API and its control page until it is stopped.
 
-    It does not start without RTMLOPS_API_TOKEN.
+    It does not start without RTMLOPS_API_TOKEN. Behind a proxy that speaks TLS, on
+    another host, set FORWARDED_ALLOW_IPS to its address: the page's cookie is then one
+    for TLS alone.
     """
     from rtmlops_lib.cli.extras import require_api_extra
 

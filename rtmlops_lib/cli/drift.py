@@ -52,9 +52,9 @@ def check(
 ) -> int:
     """Say whether a file has drifted from a reference.
 
-    Thresholds come from the reference itself. Exit 0: no drift; 1: drift; 2: cannot
-    judge, with the reason. Without a time column the order of the rows is taken as
-    the order of time.
+    Thresholds come from the reference itself, by hour of the week in UTC. Exit 0: no
+    drift; 1: drift; 2: cannot judge, with the reason. Without a time column the order
+    of the rows is taken as the order of time.
     """
     from rtmlops_lib.models.require import require_models_extra
 
@@ -125,10 +125,10 @@ def status(
 ) -> None:
     """Show the newest drift reports, newest first."""
     with closing(_store(schema)) as store:
-        found = store.drift_reports.list(limit=limit)
+        found = store.drift_reports.list(limit=limit, with_reasons=True)
     names = ["id", "checked_at", "stream", "kind", "model_name", "model_version"]
     names += ["window_start", "window_end", "state"]
-    rows = found[names].to_dict("records")
+    rows = found[[*names, "reason"]].to_dict("records")
     if as_json:
         print_json(rows)
         return
@@ -141,6 +141,15 @@ def status(
         cells[-1] = _colored(str(row["state"]))
         table.add_row(*cells)
     output().print(table)
+    told: set[tuple[str, str]] = set()
+    for row in rows:
+        # The newest of each kind, in words, where there is anything to say.
+        which = (str(row["model_name"]), str(row["kind"]))
+        if which not in told and row["state"] != "stable":
+            said = f"{row['kind']} of {row['model_name']} v{row['model_version']}"
+            state = _colored(str(row["state"]))
+            output().print(f"{escape(said)}: {state}: {escape(str(row['reason']))}")
+        told.add(which)
 
 
 def _store(schema: str | None) -> Any:

@@ -9,7 +9,7 @@ from rtmlops_lib.errors import UsageError
 
 __all__ = ["require_api_extra"]
 
-_API = ("fastapi", "uvicorn", "jinja2", "itsdangerous")
+_API = ("fastapi", "uvicorn", "jinja2", "itsdangerous", "django_htmx")
 
 
 def require_api_extra() -> None:

@@ -243,6 +243,8 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def _show(outcome: Outcome) -> None:
+    from rtmlops_lib.services.drift_reference import LACKS
+
     dataset, metrics = outcome.trained.dataset, outcome.trained.metrics
     _show_rows(dataset.rows, *dataset.window, dataset.flagged_share)
     table = new_table(
@@ -258,6 +260,9 @@ def _show(outcome: Outcome) -> None:
         )
     output().print(table)
     _show_verdict(outcome)
+    lacks = outcome.version.tags.get(LACKS)
+    if lacks is not None:
+        output().print(f"a monitor will never judge its live error: {lacks}")
 
 
 def _show_rows(rows: int, first: str, last: str, flagged_share: float | None) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "PROBATION",
     "WATCHING",
     "Move",
+    "complete_moves",
     "move_aliases",
 ]
 
@@ -103,17 +104,24 @@ class Move:
     @classmethod
     def rollback(cls, *, reason: str) -> Callable[[Mapping[str, int]], Move]:
         """Make the previous version champion again; the champion is done with."""
+        return _Rollback(reason)
 
-        def decide(now: Mapping[str, int]) -> Move:
-            previous = now.get(PREVIOUS)
-            if previous is None or previous == now.get(CHAMPION):
-                raise UsageError(
-                    "there is no previous version to go back to",
-                    remedy="promote one: 'rtmlops models list' shows them",
-                )
-            return cls("rollback", {PREVIOUS: None, CHAMPION: previous}, reason)
 
-        return decide
+@dataclass(frozen=True, slots=True)
+class _Rollback:
+    """Decides for a rollback, and can be told from other decisions."""
+
+    reason: str
+
+    def __call__(self, now: Mapping[str, int]) -> Move:
+        previous = now.get(PREVIOUS)
+        if previous is None or previous == now.get(CHAMPION):
+            raise UsageError(
+                "there is no previous version to go back to",
+                remedy="promote one: 'rtmlops models list' shows them",
+            )
+        target = {PREVIOUS: None, CHAMPION: previous}
+        return Move("rollback", target, self.reason)
 
 
 def move_aliases(
@@ -153,7 +161,8 @@ def move_aliases(
                 f"v{expected_champion}",
                 remedy="run the gate again",
             )
-        if any(event.action == "rollback" for event in finished):
+        undone = any(event.action == "rollback" for event in finished)
+        if undone and isinstance(decide, _Rollback):
             return finished
         move = decide(now)
         for alias, version in move.target.items():
@@ -183,6 +192,27 @@ def move_aliases(
             ]
         )
         return finished + _carry_out(registry, ledger, name)
+
+
+def complete_moves(
+    registry: ModelRegistry, store: PostgresStore, name: str
+) -> list[ModelEvent]:
+    """Complete what a kill interrupted; return what was done, mostly nothing.
+
+    To be called before anything is concluded from where the aliases stand: between
+    two of them they stand where nobody wanted them to. A move that another process is
+    at is waited for. Costs one question where nothing is pending.
+
+    Raises
+    ------
+    StoreUnavailable, RegistryUnavailable
+        The rest is done by the next call.
+    """
+    # Nothing is planned before what was planned earlier is done: the newest rows tell.
+    if not store.model_events(name, limit=2 * len(ORDER))["done_at"].isna().any():
+        return []
+    with store.model_lock(name) as ledger:
+        return _carry_out(registry, ledger, name)
 
 
 def _carry_out(registry: ModelRegistry, ledger: Any, name: str) -> list[ModelEvent]:

@@ -10,8 +10,8 @@ __all__ = ["ModelRefused", "RegistryUnavailable", "TooFewRows"]
 class ModelRefused(CheckFailed):
     """A model's files are not what was registered, or not what we can use (1).
 
-    The message begins with which check refused it: ``sha256``, ``trusted types``,
-    ``manifest``, ``schema``, ``probe``.
+    The message begins with which check refused it: ``files``, ``sha256``, ``trusted
+    types``, ``manifest``, ``schema``, ``probe``.
     """
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmlops_lib.models.aliases import CHAMPION
+from rtmlops_lib.models.aliases import CHAMPION, complete_moves
 from rtmlops_lib.models.bundle import MANIFEST, MODEL
 from rtmlops_lib.models.decide import decide, is_promoted
 from rtmlops_lib.models.detect import AnomalyForest
@@ -144,12 +144,18 @@ def promote_forest(
     version: int,
     *,
     settings: ForestSettings | None = None,
+    on_step: Callable[[str], None] = lambda text: None,
+    before_move: Callable[[], None] = lambda: None,
 ) -> tuple[GateReport, list[ModelEvent]]:
     """Run the gate for a registered version on stored rows; promote it if it passes.
 
     The rows it is judged on begin where its own training ended and reach to now.
+    ``on_step`` is told what begins now, ``before_move`` called once the verdict stands:
+    what either raises leaves the aliases as they are.
     """
     settings = ForestSettings() if settings is None else settings
+    on_step("loading the version")
+    complete_moves(registry, store, name)
     found = registry.version(name, version)
     candidate = load_forest_version(registry, found, spec)
     champion = registry.aliases(name).get(CHAMPION)
@@ -167,11 +173,19 @@ def promote_forest(
         spec,
         since=epoch + timedelta(microseconds=start),
         fields=spec.numeric_fields,
+        on_rows=lambda count: on_step(f"reading rows: {count:,}"),
     )
     dataset = ForestDataset.of_frame(
-        frame, spec, settings, flagged=flagged, split_at=split
+        frame,
+        spec,
+        settings,
+        flagged=flagged,
+        split_at=split,
+        on_rows=lambda count: on_step(f"computing deviations: {count:,} rows"),
     )
+    on_step("judging it on held-out rows")
     gate, _ = _gate(registry, name, dataset, candidate, champion, settings)
+    before_move()
     events = decide(registry, store, found, gate, champion, promote=True)
     return gate, events
 

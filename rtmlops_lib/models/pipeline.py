@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmlops_lib.models.aliases import CHAMPION
+from rtmlops_lib.models.aliases import CHAMPION, complete_moves
 from rtmlops_lib.models.bundle import MANIFEST, MODEL, sha256
 from rtmlops_lib.models.dataset import Dataset
 from rtmlops_lib.models.decide import decide, is_promoted
@@ -156,12 +156,18 @@ def promote_power(
     version: int,
     *,
     settings: PowerSettings | None = None,
+    on_step: Callable[[str], None] = lambda text: None,
+    before_move: Callable[[], None] = lambda: None,
 ) -> tuple[GateReport, list[ModelEvent]]:
     """Run the gate for a registered version on stored rows; promote it if it passes.
 
     The rows it is judged on begin where its own training ended and reach to now.
+    ``on_step`` is told what begins now, ``before_move`` called once the verdict stands:
+    what either raises leaves the aliases as they are.
     """
     settings = PowerSettings() if settings is None else settings
+    on_step("loading the version")
+    complete_moves(registry, store, name)
     found = registry.version(name, version)
     candidate = load_version(registry, found, spec)
     champion_version = registry.aliases(name).get(CHAMPION)
@@ -175,13 +181,19 @@ def promote_power(
         ) from error
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     frame, flagged = rows_of_store(
-        store, spec, since=epoch + timedelta(microseconds=start)
+        store,
+        spec,
+        since=epoch + timedelta(microseconds=start),
+        on_rows=lambda count: on_step(f"reading rows: {count:,}"),
     )
+    on_step("splitting rows by time")
     dataset = Dataset.of_frame(frame, spec, settings, flagged=flagged, split_at=split)
+    on_step("fitting the baseline")
     linear = settings.model_copy(update={"kind": "linear"})
     baseline = PowerModel.fit(
         dataset.features, dataset.train.x, dataset.train.y, linear
     )
+    on_step("comparing with the champion")
     gate = _gate(
         registry,
         name,
@@ -192,6 +204,7 @@ def promote_power(
         champion_version,
         settings,
     )
+    before_move()
     events = decide(registry, store, found, gate, champion_version, promote=True)
     return gate, events
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from rtmlops_lib.errors import UsageError
@@ -28,6 +29,8 @@ def promote_version(
     to: Role = "champion",
     force: bool = False,
     reason: str = "",
+    on_step: Callable[[str], None] = lambda text: None,
+    before_move: Callable[[], None] = lambda: None,
 ) -> tuple[GateReport | None, list[ModelEvent]]:
     """Run the gate on stored rows; if it passes, make a version champion.
 
@@ -37,6 +40,11 @@ def promote_version(
         A challenger scores in shadow; the gate is not asked.
     force : bool
         Overrule the gate; recorded with ``reason``, which must not be empty then.
+    on_step : callable
+        Told what begins now; what it raises leaves everything as it is.
+    before_move : callable
+        Called once the verdict stands, before anything is changed; what it raises
+        leaves everything as it is.
 
     Returns
     -------
@@ -56,6 +64,8 @@ def promote_version(
             "to overrule the gate needs a reason", remedy="say why it is overruled"
         )
     registry.version(model.name, version)  # exists, or says so
+    if to == "challenger" or force:
+        before_move()
     if to == "challenger":
         decide = Move.shadow(version, reason=reason)
         return None, move_aliases(registry, store, model.name, decide)
@@ -63,7 +73,15 @@ def promote_version(
         decide = Move.promote(version, reason=reason, forced=True)
         return None, move_aliases(registry, store, model.name, decide)
     run_gate = promote_power if model.kind == "power" else promote_forest
-    return run_gate(registry, store, model.name, model.spec, version)
+    return run_gate(
+        registry,
+        store,
+        model.name,
+        model.spec,
+        version,
+        on_step=on_step,
+        before_move=before_move,
+    )
 
 
 def roll_back(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,17 @@ from rtmlops_lib.monitoring.measures.wasserstein import (
     quantile_distance,
     quantile_grid,
 )
-from rtmlops_lib.monitoring.profile import Profile
+from rtmlops_lib.monitoring.profile import CYCLES, HOUR_US, Profile, cycle_of
 from rtmlops_lib.monitoring.settings import DriftSettings
+from rtmlops_lib.monitoring.table import Table
 from rtmlops_lib.monitoring.tail import Tail
 
 __all__ = [
     "DEVIATION",
     "Ground",
+    "as_lively",
     "grid_of",
+    "ground_of",
     "learn_column",
     "learn_unseen",
     "moments",
@@ -99,6 +102,36 @@ class Ground:
     def effective(self, known: NDArray[np.bool_], tau: float) -> float:
         """Return what the known rows are worth."""
         return effective_rows([moments(known, self.instants)], self.step, tau)
+
+
+def ground_of(
+    table: Table,
+    series: Places,
+    window: int,
+    settings: DriftSettings,
+) -> tuple[Ground, float]:
+    """Return the rows of a reference cut into chunks, and a chunk's usual rows."""
+    # By rank, not by number: one stray time must not fill years with empty chunks.
+    _, chunk, rows = np.unique(
+        table.time // window, return_inverse=True, return_counts=True
+    )
+    usual = float(np.median(rows))
+    whole = rows >= max(1.0, settings.min_window_share * usual)
+    number = np.where(whole, np.cumsum(whole) - 1, -1)
+    cycle = cycle_of(table.span) if table.clock else "none"
+    ground = Ground(
+        time=table.time,
+        series=series,
+        # The hour, as the profile's cells; a chunk where there is no such profile.
+        occasion=table.time // HOUR_US if CYCLES[cycle] > 1 else chunk,
+        chunk=number[chunk],
+        chunks=int(whole.sum()),
+        step=table.step,
+        cycle=cycle,
+        probability=settings.alpha,
+        instants=table.instants,
+    )
+    return ground, usual
 
 
 def moments(known: NDArray[np.bool_], instants: Places | None) -> int:
@@ -262,6 +295,17 @@ def _share(
         missing_threshold=_missing_threshold(known, ground, settings),
         tail=tail,
     )
+
+
+def as_lively(
+    feature: FeatureReference, column: NDArray[Any], tau: float, ground: Ground
+) -> FeatureReference:
+    """Return a constant whose rows are worth what those of another feature are.
+
+    By itself what never changes says nothing of how often it could have.
+    """
+    known = column != None if column.dtype == object else np.isfinite(column)  # noqa: E711
+    return replace(feature, tau=tau, effective_rows=ground.effective(known, tau))
 
 
 def learn_unseen(

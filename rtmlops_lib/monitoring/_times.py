@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -41,13 +42,11 @@ def read_times(column: pd.Series, name: str) -> tuple[NDArray[np.int64], list[st
         numbers = column.to_numpy(np.float64, na_value=np.nan)
         bad = ~np.isfinite(numbers)
         _refuse(column, name, bad)
+        _refuse_days(numbers, name)
         return (numbers * _micros_of(numbers)).astype(np.int64), notes
     clock = column
     if not pd.api.types.is_datetime64_any_dtype(column.dtype):
-        for form in ("ISO8601", "mixed"):
-            clock = pd.to_datetime(column, utc=True, errors="coerce", format=form)
-            if not clock.isna().any():
-                break
+        clock = _parsed(column, name)
         first = str(column.dropna().iloc[0]) if column.notna().any() else ""
         naive = not (first.endswith(("Z", "z")) or "+" in first or first.count("-") > 2)
     else:
@@ -58,6 +57,50 @@ def read_times(column: pd.Series, name: str) -> tuple[NDArray[np.int64], list[st
         notes.append(f"times in {name!r} have no zone and are taken as UTC")
     stamps = clock.dt.tz_localize(None).astype("datetime64[us]").to_numpy()
     return stamps.view(np.int64).copy(), notes
+
+
+def _parsed(column: pd.Series, name: str) -> pd.Series:
+    """Return instants, all written in one way; NaT where one is not.
+
+    Raises
+    ------
+    UsageError
+        Where days and months could be either.
+    """
+    clock = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
+    if not clock.isna().any():
+        return clock
+    found = []
+    for day_first in (False, True):
+        with warnings.catch_warnings():
+            # It says at length that it had to guess: we compare both guesses.
+            warnings.simplefilter("ignore")
+            guess = pd.to_datetime(
+                column, utc=True, errors="coerce", dayfirst=day_first
+            )
+        if not guess.isna().any():
+            found.append(guess)
+    if not found:
+        return clock
+    if len(found) > 1 and (found[0] != found[1]).any():
+        raise UsageError(
+            f"days and months of {name!r} cannot be told apart: {column.iloc[0]!r}",
+            remedy="write times as 2025-09-30T12:00:00Z",
+        )
+    return found[0]
+
+
+def _refuse_days(numbers: NDArray[np.float64], name: str) -> None:
+    """Refuse 20250930: as seconds since 1970 it would be a day in that year."""
+    month, day = numbers // 100 % 100, numbers % 100
+    if len(numbers) and bool(
+        np.all((numbers >= 19_000_101) & (numbers <= 21_001_231))
+        and np.all((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31))
+    ):
+        raise UsageError(
+            f"column {name!r} holds {numbers[0]:.0f}, a day written as a number",
+            remedy="write times as 2025-09-30T12:00:00Z",
+        )
 
 
 def _refuse(column: pd.Series, name: str, bad: NDArray[np.bool_]) -> None:

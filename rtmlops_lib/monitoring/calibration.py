@@ -8,17 +8,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.monitoring._learn import (
-    Ground,
+    as_lively,
+    ground_of,
     learn_column,
     learn_unseen,
     skip_reason,
 )
 from rtmlops_lib.monitoring.feature_reference import FeatureReference
-from rtmlops_lib.monitoring.profile import CYCLES, HOUR_US, cycle_of
 from rtmlops_lib.monitoring.settings import DriftSettings
 from rtmlops_lib.monitoring.table import Table
 
@@ -168,7 +167,7 @@ class Calibration:
         if step is not None:
             table = table.thinned(round(step.total_seconds() * _MICROS))
         names, code = np.unique(table.series.astype(str), return_inverse=True)
-        ground, chunk_rows = _ground(table, code, length, settings)
+        ground, chunk_rows = ground_of(table, code, length, settings)
         why = {n: skip_reason(column, ground) for n, column in table.columns.items()}
         skipped = {name: reason for name, reason in why.items() if reason is not None}
         kept = [name for name in table.columns if name not in skipped]
@@ -182,11 +181,17 @@ class Calibration:
                 + "".join(f"; {name}: {reason}" for name, reason in skipped.items()),
                 remedy="give columns of numbers or categories",
             )
+        # A constant's rows look independent of each other, however often they repeat.
+        tau = min((f.tau for f in learned if f.kind != "share"), default=0.0)
+        tau = tau or min(feature.tau for feature in learned)
+        learned = [
+            as_lively(f, table.columns[f.name], tau, ground) if f.kind == "share" else f
+            for f in learned
+        ]
         keys = (series_column,) if isinstance(series_column, str) else series_column
         keys = tuple(keys or ())
         if keys:
             unseen = f"{'/'.join(keys)} (unseen)"
-            tau = min(feature.tau for feature in learned)
             learned.append(learn_unseen(unseen, tau, ground, settings))
         return cls(
             reference_id=reference_id,
@@ -244,35 +249,6 @@ def _length(window: timedelta | int, clock: bool) -> int:
     if length < 1:
         raise UsageError(f"the window {window} is empty", remedy="give a longer one")
     return length
-
-
-def _ground(
-    table: Table,
-    series: NDArray[np.int64],
-    window: int,
-    settings: DriftSettings,
-) -> tuple[Ground, float]:
-    # By rank, not by number: one stray time must not fill years with empty chunks.
-    _, chunk, rows = np.unique(
-        table.time // window, return_inverse=True, return_counts=True
-    )
-    usual = float(np.median(rows))
-    whole = rows >= max(1.0, settings.min_window_share * usual)
-    number = np.where(whole, np.cumsum(whole) - 1, -1)
-    cycle = cycle_of(table.span) if table.clock else "none"
-    ground = Ground(
-        time=table.time,
-        series=series,
-        # The hour, as the profile's cells; a chunk where there is no such profile.
-        occasion=table.time // HOUR_US if CYCLES[cycle] > 1 else chunk,
-        chunk=number[chunk],
-        chunks=int(whole.sum()),
-        step=table.step,
-        cycle=cycle,
-        probability=settings.alpha,
-        instants=table.instants,
-    )
-    return ground, usual
 
 
 def _profile_note(table: Table, cycle: str) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.monitoring.calibration import Calibration
+from rtmlops_lib.monitoring.decision import adjusted
+from rtmlops_lib.monitoring.joint_reference import TOGETHER, JointReference
 from rtmlops_lib.monitoring.judge import DriftJudge
 from rtmlops_lib.monitoring.memory import Memory
 from rtmlops_lib.monitoring.settings import DriftSettings
@@ -25,6 +27,12 @@ _MICROS = 1_000_000
 # Chunks that a reference is cut into where the current rows do not ask for shorter
 # ones, and how many it is cut into at the most.
 _CHUNKS, _MOST_CHUNKS = 30, 1_000
+# More windows of the current rows than that are not judged.
+_MOST_WINDOWS = 1_000
+# Thresholds of numbers that one should know of, in standard deviations.
+_COARSE = 0.5
+# Windows whose numbers are judged together: a classifier is fitted for each.
+_JOINT_WINDOWS = 40
 # What 'rtmlops export' adds to an event: they change with each row.
 _OURS = ("ingest_time", "kafka_partition", "kafka_offset", "attributes")
 # Lengths that people know, in seconds.
@@ -41,7 +49,8 @@ class Comparison:
     Parameters
     ----------
     verdict : DriftVerdict
-        Of the first window with drift; else of the one that came nearest to it.
+        Of the window with the gravest state; of several, that with the largest effect
+        in thresholds, and the first of equals.
     verdicts : tuple of DriftVerdict
         Of all windows of the current rows.
     calibration : Calibration
@@ -91,13 +100,19 @@ def compare_frames(
     settings = DriftSettings() if settings is None else settings
     first = _read(reference, "reference", time_column, series_column)
     second = _read(current, "current", time_column, series_column)
+    shared: list[str] = []
+    if first.clock and second.clock:
+        # What is in both would be compared with itself.
+        rest, shared = _without(reference, current)
+        if shared:
+            first = _read(rest, "reference", time_column, series_column)
     notes = [f"{note}" for note in dict.fromkeys((*first.notes, *second.notes))]
     if first.clock != second.clock:
         raise UsageError(
             "one file has a time column, the other has none",
             remedy="name it with --time-column, by the same name in both files",
         )
-    notes += _one_sided(first, second)
+    notes += shared + _one_sided(first, second)
     both = [name for name in first.columns if name in second.columns]
     ours = [name for name in both if name in _OURS]
     if ours:
@@ -125,10 +140,22 @@ def compare_frames(
     )
     notes += [f"{name} is not compared: {why}" for name, why in _skips(calibration)]
     notes += [note for note in calibration.notes if note not in notes]
-    verdicts = _in_hindsight(_judged(DriftJudge(calibration), second, window))
+    notes += _coarse(calibration)
+    judge, pieces = DriftJudge(calibration), _pieces(second, window)
+    if len(pieces) > _MOST_WINDOWS:
+        notes.append(
+            f"the current rows are {len(pieces):,} windows: the newest "
+            f"{_MOST_WINDOWS:,} are judged"
+        )
+        pieces = pieces[-_MOST_WINDOWS:]
+    verdicts = [judge.judge_table(piece, first_row=at) for at, piece in pieces]
+    joint = JointReference.learn(first, calibration)
+    if joint is not None:
+        notes += _together(joint, [piece for _, piece in pieces], verdicts)
+    verdicts = _in_hindsight(verdicts)
     return Comparison(
         verdict=max(verdicts, key=_severity),
-        verdicts=verdicts,
+        verdicts=tuple(verdicts),
         calibration=calibration,
         rows=len(first),
         current_rows=len(second),
@@ -144,6 +171,34 @@ def _read(
     except UsageError as error:
         message = f"the {which}: {error.message}"
         raise UsageError(message, remedy=error.remedy) from error
+
+
+def _without(
+    reference: pd.DataFrame, current: pd.DataFrame
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the reference without the rows that the current ones hold as well."""
+    import pandas as pd
+
+    both = [name for name in reference.columns if name in current.columns]
+    try:
+        keys, others = (
+            pd.util.hash_pandas_object(frame[both], index=False)
+            for frame in (reference, current)
+        )
+    except TypeError:  # lists and the like have no hash
+        return reference, []
+    common = np.asarray(keys.isin(others), np.bool_)
+    if not common.any():
+        return reference, []
+    if common.all():
+        return reference, [
+            "every row of the reference is among the current ones: what both hold "
+            "cannot differ"
+        ]
+    return reference.loc[~common], [
+        f"{int(common.sum()):,} rows of the reference are among the current ones: "
+        "left out of it"
+    ]
 
 
 def _names(table: Table) -> str:
@@ -162,6 +217,21 @@ def _one_sided(first: Table, second: Table) -> list[str]:
 
 def _skips(calibration: Calibration) -> list[tuple[str, str]]:
     return sorted(calibration.skipped.items())
+
+
+def _coarse(calibration: Calibration) -> list[str]:
+    wide = [
+        f"{f.name} {f.threshold:.2g}"
+        for f in calibration.features
+        if f.kind == "number" and (f.threshold or 0.0) > _COARSE
+    ]
+    if not wide:
+        return []
+    shown = ", ".join(wide[:5]) + (" …" if len(wide) > 5 else "")
+    return [
+        f"smaller changes than these would not be seen, in sd: {shown}; a longer "
+        "reference or fewer columns lower them"
+    ]
 
 
 def _hint(table: Table) -> list[str]:
@@ -183,22 +253,51 @@ def _window(first: Table, second: Table) -> int:
     return usual[-1] * _MICROS if usual else max(1, int(wanted))
 
 
-def _judged(judge: DriftJudge, table: Table, window: int) -> tuple[DriftVerdict, ...]:
+def _pieces(table: Table, window: int) -> list[tuple[int, Table]]:
+    """Return the windows, each with its first row's place."""
     # From the end backwards: what is cut off is the oldest.
     last = int(table.time[-1])
     ago = (last - table.time) // window if table.clock else None
     if ago is None:
         ago = (len(table) - 1 - np.arange(len(table))) // window
-    verdicts: list[DriftVerdict] = []
+    pieces: list[tuple[int, Table]] = []
     for number in np.unique(ago)[::-1].tolist():
         rows = np.flatnonzero(ago == number)
-        if not table.clock and len(rows) < window and not verdicts and number:
+        if not table.clock and len(rows) < window and not pieces and number:
             continue
-        verdicts.append(judge.judge_table(table.take(rows), first_row=int(rows[0])))
-    return tuple(verdicts)
+        pieces.append((int(rows[0]), table.take(rows)))
+    return pieces
 
 
-def _in_hindsight(verdicts: tuple[DriftVerdict, ...]) -> tuple[DriftVerdict, ...]:
+def _together(
+    joint: JointReference, pieces: list[Table], verdicts: list[DriftVerdict]
+) -> list[str]:
+    """Add what the numbers say together to the newest verdicts; return notes."""
+    judged = [at for at, verdict in enumerate(verdicts) if verdict.features]
+    notes, worst = [], (0.0, -1)
+    if len(judged) > _JOINT_WINDOWS:
+        notes.append(
+            f"{TOGETHER}: judged in the newest {_JOINT_WINDOWS} of {len(judged)} "
+            "windows"
+        )
+    for at in judged[-_JOINT_WINDOWS:]:
+        row = joint.judge(pieces[at], verdicts[at].features)
+        if row is None:
+            continue
+        rows = adjusted((*verdicts[at].features, row))
+        verdicts[at] = replace(verdicts[at], features=rows)
+        if row.effect is not None and row.threshold:
+            worst = max(worst, (row.effect / row.threshold, at))
+    if worst[0] > 1:
+        one, other, before, now = joint.pair(pieces[worst[1]])
+        notes.append(
+            f"{one} and {other} go together differently: rank correlation "
+            f"{before:.2f} in the reference, {now:.2f} in a window"
+        )
+    return notes
+
+
+def _in_hindsight(verdicts: list[DriftVerdict]) -> list[DriftVerdict]:
     """Judge again: of a file all rows are known, and all of them are evidence."""
     whole: dict[str, float] = {}
     for verdict in verdicts:
@@ -210,10 +309,10 @@ def _in_hindsight(verdicts: tuple[DriftVerdict, ...]) -> tuple[DriftVerdict, ...
             verdict = verdict.with_memory(memory)
             memory = verdict.after
         again.append(verdict)
-    return tuple(again)
+    return again
 
 
-def _severity(verdict: DriftVerdict) -> tuple[int, float, Any]:
+def _severity(verdict: DriftVerdict) -> tuple[int, float]:
     order = ("unknown", "stable", "warning", "drift")
     worst = max(
         (
@@ -223,4 +322,4 @@ def _severity(verdict: DriftVerdict) -> tuple[int, float, Any]:
         ),
         default=0.0,
     )
-    return order.index(verdict.state), worst, verdict.end
+    return order.index(verdict.state), worst

@@ -27,8 +27,8 @@ class Decision:
     state : {"stable", "warning", "drift", "unknown"}
     reason : str
     alert : bool
-        Whether somebody should be told now: drift has begun, or lasted until the
-        cooldown of an earlier alert was over.
+        Whether somebody should be told now: a feature has begun to drift, or drifts
+        still when the cooldown of an earlier alert is over that did not name it.
     features : dict of str to str
         Each feature's own state.
     effective_rows : float
@@ -93,9 +93,10 @@ def decide(
     held = [memory.effective_rows(row.name) for row in judged or rows]
     state = _worst(states)
     since = None if before.since_alert is None else before.since_alert + 1
-    told = before.told and state == "drift"
+    # A feature that drifts already must not hide another that begins to.
+    told = tuple(name for name in before.told if name in drifting)
     ready = since is None or since > settings.cooldown
-    alert = state == "drift" and not told and ready
+    alert = ready and len(told) < len(drifting)
     return Decision(
         state=state,
         reason=_reason(state, rows, states, memory, settings),
@@ -106,7 +107,7 @@ def decide(
             memory,
             drifting=tuple(drifting),
             since_alert=0 if alert else since,
-            told=told or alert,
+            told=tuple(drifting) if alert else told,
         ),
     )
 

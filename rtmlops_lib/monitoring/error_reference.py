@@ -173,6 +173,34 @@ class ErrorReference:
             notes=notes,
         )
 
+    @property
+    def lacks(self) -> str | None:
+        """Why no window can be judged against it, and what helps; None if one can."""
+        need = self.settings.min_effective_rows
+        if self.effective_rows < need:
+            more = need / max(self.effective_rows, 1.0)
+            return (
+                f"the newest fifth of what it was trained on is worth "
+                f"{self.effective_rows:,.0f} independent errors, {need:,.0f} are "
+                f"needed; train on {more:.1f} times the hours or the servers "
+                "(rtmlops train power --since, RTMLOPS_TRAIN_AFTER_CHANGE_HOURS)"
+            )
+        if self.threshold is None:
+            return (
+                f"the newest fifth of what it was trained on makes {self.chunks} "
+                f"chunks of a window, {self.settings.min_chunks} are needed; train on "
+                "more hours (rtmlops train power --since), or set "
+                "RTMLOPS_MONITOR_WINDOW_SECONDS lower and train again"
+            )
+        held = self.settings.memory * self.window_worth
+        if held < need:
+            return (
+                f"{self.settings.memory} windows are worth {held:,.0f} independent "
+                f"errors, {need:,.0f} are needed; set RTMLOPS_MONITOR_WINDOW_SECONDS "
+                f"{need / max(held, 1.0):.1f} times higher and train again"
+            )
+        return None
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, fit for JSON."""
         return {**asdict(self), "settings": self.settings.model_dump()}

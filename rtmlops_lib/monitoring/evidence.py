@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rtmlops_lib.monitoring.measures._shares import with_unseen
+from rtmlops_lib.monitoring.measures.domain_classifier import separation
 from rtmlops_lib.monitoring.measures.jensen_shannon import shannon_distance
 from rtmlops_lib.monitoring.measures.wasserstein import quantile_distance
 
@@ -21,7 +22,7 @@ class Evidence:
     Parameters
     ----------
     name, kind, unit : str
-        See ``FeatureReference``.
+        See ``FeatureReference``; kind ``joint`` is that of ``JointReference``.
     effect : float, optional
         None where the window holds no value.
     threshold : float, optional
@@ -94,6 +95,10 @@ class Evidence:
             return shannon_distance(reference, current)
         if self.kind == "share":
             return self.share
+        if self.kind == "joint" and self.current_shares:
+            return separation(
+                np.array(self.reference_shares), np.array(self.current_shares)
+            )
         if self.kind == "error" and self.reference_mean and self.current_mean:
             return self.current_mean / self.reference_mean
         return None

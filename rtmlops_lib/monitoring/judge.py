@@ -201,8 +201,8 @@ class DriftJudge:
             )
         column = table.columns[feature.name]
         if feature.kind == "number" and column.dtype == object:
-            # Texts where numbers were: none of them is a value.
-            column = np.full(len(column), np.nan)
+            # Texts where numbers were: those that are none are no values.
+            column = _numbers(column)
         known = _known(column)
         common |= {
             "missing": float(1 - known.mean()),
@@ -240,6 +240,14 @@ def _known(column: NDArray[Any]) -> NDArray[np.bool_]:
     if column.dtype == object:
         return np.array([value is not None for value in column.tolist()], np.bool_)
     return np.asarray(np.isfinite(column), np.bool_)
+
+
+def _numbers(texts: NDArray[Any]) -> Array:
+    import pandas as pd
+
+    found = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
+    values = found.to_numpy(np.float64, na_value=np.nan)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _texts(values: NDArray[Any]) -> NDArray[np.object_]:

@@ -41,8 +41,8 @@ class Memory:
         Features that drift.
     since_alert : int, optional
         Windows since the last alert; None before any.
-    told : bool
-        Whether the present drift was told of.
+    told : tuple of str
+        Those of them that somebody was told of.
     whole : dict of str to float, optional
         Effective rows by feature of all windows, where they are known beforehand, as
         those of a file are.
@@ -52,7 +52,7 @@ class Memory:
     held: dict[str, tuple[float, ...]] = field(default_factory=dict)
     drifting: tuple[str, ...] = ()
     since_alert: int | None = None
-    told: bool = False
+    told: tuple[str, ...] = ()
     whole: dict[str, float] | None = None
 
     def with_window(
@@ -99,4 +99,5 @@ class Memory:
         held = {name: tuple(rows) for name, rows in plain["held"].items()}
         rest = {**plain, "windows": windows, "held": held}
         rest["drifting"] = tuple(plain["drifting"])
+        rest["told"] = tuple(plain["told"])
         return cls(**rest)

@@ -24,6 +24,8 @@ class DriftSettings(BaseModel):
         The same for categories: Jensen–Shannon distance.
     least_share : float
         The same for shares of rows: missing, unlike a constant, of an unseen series.
+    least_separation : float
+        The same for all numbers together: Somers' D of a classifier's scores.
     least_growth : float
         The same for a model's error: growth over the error on held-out rows. These
         are the newest fifth of a training window, a day or two: on other days of the
@@ -31,8 +33,9 @@ class DriftSettings(BaseModel):
     min_chunks : int
         Reference chunks below which no threshold is derived, and no verdict given.
     min_effective_rows : float
-        Both the reference and the windows a verdict rests on must hold so many rows
-        that tell something of their own.
+        The reference, and the windows that are remembered, must hold so many rows
+        that tell something of their own. A verdict rests on the newest ``windows`` of
+        them; what a feature is like is known from all.
     memory : int
         How many of the newest windows may be counted for that: a week of hours.
     windows, needed : int
@@ -62,6 +65,7 @@ class DriftSettings(BaseModel):
     least_effect: float = Field(default=0.1, ge=0)
     least_distance: float = Field(default=0.1, ge=0, le=1)
     least_share: float = Field(default=0.1, ge=0, le=1)
+    least_separation: float = Field(default=0.2, ge=0, le=1)
     least_growth: float = Field(default=1.5, ge=1)
     min_chunks: int = Field(default=20, ge=5)
     min_effective_rows: float = Field(default=500.0, ge=0)

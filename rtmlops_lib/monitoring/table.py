@@ -17,7 +17,9 @@ __all__ = ["Table"]
 
 Rows = NDArray[Any]
 
-_NOWHERE = -1
+# So many cells, and so many different ones, must be numbers for a column of texts to
+# be one of numbers.
+_MOSTLY, _FEW_LABELS = 0.95, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Table:
         if time_column is None:
             time = np.arange(len(frame), dtype=np.int64)
         else:
-            frame = _once(frame, notes)
+            frame = _once(frame, bool(keys), notes)
             time, said = read_times(frame[time_column], time_column)
             notes += said
         order = np.argsort(time, kind="stable")
@@ -109,7 +111,7 @@ class Table:
         if names is None:
             taken = {time_column, *keys}
             names = [name for name in frame.columns if name not in taken]
-        columns = {name: _column(frame, name)[order] for name in names}
+        columns = {name: _column(frame, name, notes)[order] for name in names}
         return cls(
             time[order], time_column is not None, series[order], columns, tuple(notes)
         )
@@ -175,6 +177,27 @@ class Table:
         return self.take((key["time"] == first).to_numpy(np.bool_))
 
 
+def _numbers_but_a_few(column: pd.Series, name: str, notes: list[str]) -> pd.Series:
+    """Return numbers where all but a few cells are; else the column as it is.
+
+    One "error" among a hundred thousand readings must not make them texts.
+    """
+    kinds = {type(value) for value in column.dropna().head(1_000)}
+    if kinds & {bool, list, dict}:
+        return column
+    numeric = pd.to_numeric(column, errors="coerce")
+    known, parsed = int(column.notna().sum()), int(numeric.notna().sum())
+    if str not in kinds:
+        return numeric if parsed else column
+    bad = known - parsed
+    many = parsed >= _MOSTLY * known and numeric.nunique() > _FEW_LABELS
+    # Texts that are numbers all through were made texts by somebody: labels.
+    if not bad or not many:
+        return column
+    notes.append(f"{name}: {bad:,} cells that are no numbers, read as missing")
+    return numeric
+
+
 def _name(column: Any) -> str:
     return "/".join(map(str, column)) if isinstance(column, tuple) else str(column)
 
@@ -193,18 +216,26 @@ def _found_time(frame: pd.DataFrame, notes: list[str]) -> str | None:
     return None
 
 
-def _once(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Leave out rows that stand twice; without a clock they are equal readings."""
+def _once(frame: pd.DataFrame, named: bool, notes: list[str]) -> pd.DataFrame:
+    """Leave out rows that stand twice, where series are told apart.
+
+    Else they may be two events of one second, or two machines that read the same.
+    """
     try:
         repeated = np.asarray(frame.duplicated(), np.bool_)
     except TypeError:  # lists and the like have no hash
         return frame
-    if repeated.any():
-        notes.append(f"{int(repeated.sum()):,} rows that stood twice left out")
+    if not repeated.any():
+        return frame
+    count = f"{int(repeated.sum()):,}"
+    if not named:
+        notes.append(f"{count} rows stand twice and are kept: no series are named")
+        return frame
+    notes.append(f"{count} rows that stood twice left out")
     return frame.loc[~repeated]
 
 
-def _column(frame: pd.DataFrame, name: str) -> Rows:
+def _column(frame: pd.DataFrame, name: str, notes: list[str]) -> Rows:
     if name not in frame.columns:
         return np.full(len(frame), np.nan)
     column = frame[name]
@@ -215,11 +246,8 @@ def _column(frame: pd.DataFrame, name: str) -> Rows:
         stamps = column.dt.tz_localize(None).astype("datetime64[us]").to_numpy()
         micros = stamps.view(np.int64).astype(np.float64)
         return np.where(np.isnat(stamps), np.nan, micros)
-    if column.dtype == object and not column.isna().all():
-        kinds = {type(value) for value in column.dropna().head(1_000)}
-        if not kinds & {str, bool, list, dict}:
-            numeric = pd.to_numeric(column, errors="coerce")
-            column = column if numeric.isna().all() else numeric
+    if not column.isna().all() and not pd.api.types.is_numeric_dtype(column.dtype):
+        column = _numbers_but_a_few(column, name, notes)
     if pd.api.types.is_bool_dtype(column.dtype) or not (
         pd.api.types.is_numeric_dtype(column.dtype) or column.isna().all()
     ):

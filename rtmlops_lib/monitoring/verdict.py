@@ -162,17 +162,19 @@ class DriftVerdict:
     def from_dict(cls, plain: dict[str, Any]) -> DriftVerdict:
         """Return what ``to_dict`` was made of, also after a trip through JSON.
 
+        What a monitor's report holds beside it is left out.
+
         Raises
         ------
         UsageError
             For a report of another format.
         """
-        given = dict(plain)
-        if given.pop("format", None) != _FORMAT:
+        if plain.get("format") != _FORMAT:
             raise UsageError(
                 f"the report is not of format {_FORMAT}",
                 remedy="read it with the release that wrote it",
             )
+        given = {name: plain[name] for name in cls.__slots__ if name in plain}
         given["features"] = tuple(map(Evidence.from_dict, given["features"]))
         given["before"] = Memory.from_dict(given["before"])
         given["after"] = Memory.from_dict(given["after"])

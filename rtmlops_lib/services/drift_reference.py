@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALIBRATION",
+    "LACKS",
     "DriftReference",
     "drift_reference",
     "read_reference",
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 CALIBRATION = "calibration.json"
+# A version's tag: why its live error can never be judged, and what helps.
+LACKS = "reference_lacks"
 FORMAT = 1
 
 
@@ -115,7 +118,9 @@ def drift_reference(spec: StreamSpec, *, window_seconds: float) -> Beside:
         text = json.dumps(reference.to_dict(), allow_nan=False)
         (folder / CALIBRATION).write_text(text, encoding="utf-8")
         thresholds = [f.threshold for f in reference.inputs.features]
+        lacks = reference.error.lacks
         return {
+            **({} if lacks is None else {LACKS: lacks[:500]}),
             "reference_window_seconds": f"{window_seconds:g}",
             "reference_chunks": str(reference.inputs.chunks),
             "reference_thresholds": str(sum(t is not None for t in thresholds)),

@@ -99,7 +99,11 @@ class EventWindows:
         if not rows:
             # A gap: nothing to say of it, however long it is.
             first = self._store.first_time(self._spec, since=end)
-            self._next = end if first is None else self._floor(first)
+            # Nor of events whose clocks are ahead of all others: those are not there
+            # yet, and what comes until then must not be passed over.
+            if first is None or first > newest:
+                first = end
+            self._next = self._floor(first)
             return None
         predicted = self._predicted(start, end)
         if predicted != rows and not self._settled((rows, predicted)):

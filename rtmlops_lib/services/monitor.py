@@ -99,10 +99,11 @@ class Monitor:
 
     def _turn(self, said: tuple[str, ...]) -> tuple[float, tuple[str, ...]]:
         """Look at each stream once; return how long to wait, and what is wrong."""
-        pause, reasons = self._poll_seconds, []
+        pause, reasons, behind = self._poll_seconds, [], False
         for watch in self._watches:
             try:
                 why_not = watch.step()
+                behind |= watch.behind
             except RtmlopsError as error:
                 why_not = f"{watch.name}: {error}"
                 if isinstance(error, ConfigurationFault):
@@ -116,6 +117,7 @@ class Monitor:
         now = tuple(reasons)
         if now and now != said:
             log.warning("not_ready", reasons=reasons)
-        self._health.set(now)
+        notes = [note for watch in self._watches for note in watch.notes]
+        self._health.set(now, notes=tuple(notes))
         self._metrics.ready.labels("monitor").set(float(not now))
-        return pause, now
+        return 0.0 if behind else pause, now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from rtmlops_lib.models.aliases import (
     PROBATION,
     WATCHING,
     Move,
+    complete_moves,
     move_aliases,
 )
 from rtmlops_lib.models.probation import (
@@ -35,6 +36,8 @@ log = get_logger(__name__)
 
 # A monitor that was away longer than this finds a champion that has proved itself.
 RECENT_SECONDS = 3_600.0
+# What is compared in one question: all that a monitor missed may be days.
+SLICE_SECONDS = 3_600.0
 
 
 class ProbationWatch:
@@ -52,6 +55,11 @@ class ProbationWatch:
         The registered model.
     seconds : float
         How long a probation lasts, in event time; 0 for none.
+    on_rollback : callable
+        Told why, and of what, before it is written down that a probation ended so:
+        after a kill in between it is told again.
+    beat : callable
+        Told that the watch is alive, slice by slice.
     """
 
     def __init__(
@@ -62,6 +70,8 @@ class ProbationWatch:
         name: str,
         *,
         seconds: float,
+        on_rollback: Callable[[str, Mapping[str, Any]], None] = lambda *_: None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self.verdict: ProbationVerdict | None = None
         self._registry = registry
@@ -69,6 +79,8 @@ class ProbationWatch:
         self._spec = spec
         self._name = name
         self._seconds = seconds
+        self._on_rollback = on_rollback
+        self._beat = beat
         self._blocks: dict[int, tuple[int, float, float]] = {}
         self._of: int | None = None
         self._compared_until: datetime | None = None
@@ -86,6 +98,8 @@ class ProbationWatch:
         newest : datetime
             Time of the newest stored event.
         """
+        if complete_moves(self._registry, self._store, self._name):
+            aliases = self._registry.aliases(self._name)
         watched = self._store.probations.watching(self._name)
         if watched is None:
             watched = self._open(aliases, newest)
@@ -154,13 +168,18 @@ class ProbationWatch:
         return False
 
     def _overtaken(self, watched: Probation) -> ProbationState:
-        version = self._registry.version(self._name, watched.version)
-        if version.rolled_back is None:
+        try:
+            reason = self._registry.version(self._name, watched.version).rolled_back
+        except UsageError:
+            self._decide(watched, "superseded", "the version was deleted")
+            return "superseded"
+        if reason is None:
             self._decide(watched, "superseded", "another version is champion")
             return "superseded"
         # By a person, or by us before we were killed.
         self._tag(watched.version, "rolled_back")
-        self._decide(watched, "rolled_back", version.rolled_back)
+        self._on_rollback(reason, {})
+        self._decide(watched, "rolled_back", reason)
         return "rolled_back"
 
     def _judge(
@@ -192,12 +211,30 @@ class ProbationWatch:
             late = self._compared_until - timedelta(seconds=6 * BLOCK_SECONDS)
             since = max(since, late)
         first = _block_start(since)
+        while first < until:
+            # Whole blocks each: the last slice of a block would hide the first.
+            last = min(first + timedelta(seconds=SLICE_SECONDS), until)
+            self._compare_slice(watched, max(first, watched.started_at), last)
+            self._compared_until = first = last
+            self._beat()
+        self._compared_until = until
+        ordered: list[tuple[Any, ...]] = [self._blocks[k] for k in sorted(self._blocks)]
+        rows, ours, theirs = (
+            np.array([block[at] for block in ordered]) for at in range(3)
+        )
+        return compare_blocks(
+            rows.astype(np.int64), ours.astype(np.float64), theirs.astype(np.float64)
+        )
+
+    def _compare_slice(
+        self, watched: Probation, since: datetime, until: datetime
+    ) -> None:
         found = self._store.paired_error(
             self._spec,
             self._name,
             (CHAMPION, watched.version),
             (PREVIOUS, watched.former_version),
-            since=max(first, watched.started_at),
+            since=since,
             until=until,
             block_seconds=BLOCK_SECONDS,
         )
@@ -207,14 +244,6 @@ class ProbationWatch:
                 float(row.first),
                 float(row.second),
             )
-        self._compared_until = until
-        ordered: list[tuple[Any, ...]] = [self._blocks[k] for k in sorted(self._blocks)]
-        rows, ours, theirs = (
-            np.array([block[at] for block in ordered]) for at in range(3)
-        )
-        return compare_blocks(
-            rows.astype(np.int64), ours.astype(np.float64), theirs.astype(np.float64)
-        )
 
     def _roll_back(
         self, watched: Probation, verdict: ProbationVerdict
@@ -233,6 +262,7 @@ class ProbationWatch:
             log.warning("rollback_void", model=self._name, error=str(error))
             return None
         self._tag(watched.version, "rolled_back")
+        self._on_rollback(reason, verdict.to_dict())
         self._decide(watched, "rolled_back", reason, verdict.to_dict())
         return "rolled_back"
 

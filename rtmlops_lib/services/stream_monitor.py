@@ -42,6 +42,10 @@ LEAST_SHARE = 0.5
 PATIENCE_SECONDS = 30.0
 # A reference that was refused may have been cut on its way: it is fetched anew.
 REFUSED_SECONDS = 60.0
+# So long windows that wait are judged before probation and other streams get a look.
+TURN_SECONDS = 10.0
+# Between two trainings on an error that the first could not bring down.
+LONGEST_WAIT_SECONDS = 86_400.0
 
 
 class StreamMonitor:
@@ -62,6 +66,11 @@ class StreamMonitor:
         Set when the service shall end.
     beat : callable
         Told that the watch is alive, window by window.
+
+    Attributes
+    ----------
+    behind : bool
+        Whether the last step left windows that may be judged already.
     """
 
     def __init__(
@@ -87,16 +96,26 @@ class StreamMonitor:
         self._references = ReferenceCache(settings, registry, self.name)
         self._asker = RetrainAsker(settings, store)
         self._probation = ProbationWatch(
-            registry, store, spec, self.name, seconds=settings.probation_seconds
+            registry,
+            store,
+            spec,
+            self.name,
+            seconds=settings.probation_seconds,
+            on_rollback=self._tell_rollback,
+            beat=beat,
         )
         self._watch: VersionWatch | None = None
         self._windows: EventWindows | None = None
         self._newest: datetime | None = None
         self._asked: str | None = None
-        # An alert on inputs that a rollback's hold kept back.
-        self._owed = False
         self._looked_at = 0.0
         self._shown: set[tuple[str, str]] = set()
+        self.behind = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the watch cannot do, though nothing is broken; each with a remedy."""
+        return () if self._watch is None else self._watch.notes
 
     @property
     def _labels(self) -> tuple[str, str]:
@@ -105,11 +124,16 @@ class StreamMonitor:
     def step(self) -> str | None:
         """Look once; return why there is nothing to watch, None when all is well.
 
+        Where several windows wait, as they do after a monitor was away, it judges
+        them for one turn's time at the most and then says so by ``behind``: between
+        them aliases and probation, and other streams, are looked at as ever.
+
         Raises
         ------
         RtmlopsError
             When database or API do not answer; the next step goes on from there.
         """
+        self.behind = False
         self._newest = (
             self._store.newest_time(self._spec, since=self._newest) or self._newest
         )
@@ -129,16 +153,28 @@ class StreamMonitor:
                 self._resume(self._references.remembered())
         if self._watch is None or self._windows is None:
             return problem or f"{self.name} has no champion; run 'rtmlops train power'"
-        while not self._stopping.is_set():
-            window = self._windows.next(self._newest)
-            if window is None:
-                break
-            self._judge(self._watch, window)
-            self._windows.done(window)
-            self._beat()
-        if problem is None:
+        self.behind = self._catch_up(self._watch, self._windows, self._newest)
+        if problem is None and not self.behind:
+            # What an old window said may be over by the newest.
             problem = self._heed_error(self._watch, watched)
         return problem
+
+    def _catch_up(
+        self, watch: VersionWatch, windows: EventWindows, newest: datetime
+    ) -> bool:
+        """Judge what waits, for one turn's time; return whether more may wait."""
+        turn = min(TURN_SECONDS, self._settings.monitor_poll_seconds)
+        until = time.monotonic() + turn
+        while not self._stopping.is_set():
+            window = windows.next(newest)
+            if window is None:
+                break
+            self._judge(watch, window)
+            windows.done(window)
+            self._beat()
+            if time.monotonic() > until:
+                return windows.next(newest) is not None
+        return False
 
     # -- whom we watch ------------------------------------------------------------
 
@@ -148,14 +184,6 @@ class StreamMonitor:
         self._metrics.probation.labels(*self._labels).set(float(watched is not None))
         if decided == "rolled_back":
             self._metrics.rollbacks.labels(*self._labels).inc()
-            verdict = self._probation.verdict
-            self._alert(
-                "rollback",
-                severity="critical",
-                message=f"{self.name} was rolled back: "
-                f"{'by hand' if verdict is None else verdict.summary}",
-                detail={} if verdict is None else verdict.to_dict(),
-            )
         if decided == "passed":
             self._resolve("rollback")
         return watched
@@ -190,7 +218,7 @@ class StreamMonitor:
         except ModelRefused as error:
             reference, problem = None, str(error)
         self._watch = VersionWatch(version, reference, problem)
-        self._asked, self._owed = None, False
+        self._asked = None
         seconds = self._settings.monitor_window_seconds
         if reference is not None:
             seconds = reference.window.total_seconds()
@@ -208,6 +236,12 @@ class StreamMonitor:
             self._windows.resume(self._judged_until("error"))
         for kind in ("input", "error"):
             self._watch.restore(kind, self._reports(kind))
+        # A process before us may have been killed between a report and its alert.
+        for kind, verdict in self._watch.last.items():
+            if kind == "input":
+                self._tell_inputs(verdict)
+            else:
+                self._tell_errors(self._watch, verdict)
         log.info(
             "watching",
             model=self.name,
@@ -215,6 +249,8 @@ class StreamMonitor:
             window_seconds=seconds,
             problem=problem,
         )
+        for note in self._watch.notes:
+            log.warning("not_judged", model=self.name, reason=note)
         return problem
 
     def _judged_until(self, kind: str) -> datetime | None:
@@ -342,10 +378,18 @@ class StreamMonitor:
 
     # -- what follows -------------------------------------------------------------
 
+    def _tell_rollback(self, reason: str, detail: Mapping[str, Any]) -> None:
+        self._alert(
+            "rollback",
+            severity="critical",
+            message=f"{self.name} was rolled back: {reason}",
+            detail=detail,
+        )
+
     def _tell_inputs(self, verdict: DriftVerdict) -> None:
-        self._owed = verdict.state == "drift" and (verdict.alert or self._owed)
-        if self._owed and not self._held():
-            self._owed = False
+        # Again with each window of an episode that is to be told of, also where the
+        # first was held back, or we were killed between report and alert.
+        if verdict.state == "drift" and verdict.after.told and not self._held():
             self._alert(
                 "input",
                 severity="warning",
@@ -382,6 +426,9 @@ class StreamMonitor:
             return None
         if watched is not None or self._held():
             return None
+        if self._in_vain():
+            self._count_request("cooldown")
+            return None
         change = verdict.change_point
         try:
             result = self._asker.ask(
@@ -395,6 +442,29 @@ class StreamMonitor:
             return str(error)
         self._count_request(result)
         return None
+
+    def _in_vain(self) -> bool:
+        """Return whether trainings of this episode came to nothing a while ago.
+
+        The wait doubles with each, up to a day: what the rows of the last hours could
+        not teach, those of the next will hardly.
+        """
+        open_ = self._store.alerts.records(open_only=True, limit=500)
+        begun = [row["raised_at"] for row in open_ if row["key"] == self._key("error")]
+        if not begun:
+            return False
+        ended = [
+            job.finished_at
+            for job in self._store.retrain_jobs.newest(model_name=self.name, limit=20)
+            if job.requested_at >= begun[0]
+            and job.state in ("refused", "failed")
+            and job.finished_at is not None
+        ]
+        if not ended:
+            return False
+        wait = self._settings.api_cooldown_seconds * 2 ** len(ended)
+        waited = (datetime.now(UTC) - max(ended)).total_seconds()
+        return bool(waited < min(wait, LONGEST_WAIT_SECONDS))
 
     def _count_request(self, result: str) -> None:
         if result == self._asked:

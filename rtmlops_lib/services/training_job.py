@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rtmlops_lib.errors import DependencyUnavailable, RtmlopsError, UsageError
 from rtmlops_lib.logs import get_logger
-from rtmlops_lib.models.aliases import CHAMPION
+from rtmlops_lib.models.aliases import (
+    CHALLENGER,
+    CHAMPION,
+    Move,
+    complete_moves,
+    move_aliases,
+)
 from rtmlops_lib.models.decide import REFUSED
 from rtmlops_lib.models.errors import TooFewRows
 from rtmlops_lib.models.forest_pipeline import promote_forest, train_detector_model
@@ -32,16 +38,19 @@ log = get_logger(__name__)
 
 # By this tag a worker finds what one before it registered for the same job.
 JOB_TAG = "retrain_job"
+# Clocks differ, and events may be ahead of them.
+AHEAD = timedelta(minutes=10)
 # A job's option, and a version's tag: since when the target behaves as it does now.
 CHANGE_POINT = "change_point"
 WAIT_SECONDS = 5.0
+TURN_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 15.0
 # A registry that answers and then takes no files must not be fed for ever.
 MAX_FITS = 5
 
 
 class _Interrupted(Exception):
-    """The trainer stops, or the job is another worker's by now."""
+    """The trainer stops, or the job is not ours any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +65,14 @@ class TrainingLimits:
         How long the rows after a change point must span; at least what the model's
         own settings demand of any rows.
     rows_seconds : float
-        How long a training after a change point waits for them.
+        How long a training after a change point waits for them, from when it was asked
+        for.
     outage_seconds : float
         How long MLflow or the database may be away.
     """
 
     lookback_seconds: float = 7 * 86_400.0
-    after_change_hours: float = 24.0
+    after_change_hours: float = 30.0
     rows_seconds: float = 2 * 86_400.0
     outage_seconds: float = 900.0
 
@@ -88,16 +98,26 @@ class TrainingJob:
     registry : ModelRegistry
     open_store : callable
         Returns a store of this job's own.
-    one_at_a_time : context manager
+    one_at_a_time : threading.Lock
         Held while a model is fitted.
     beside : callable, optional
         Makes the drift reference; see ``train_power_model``.
     limits : TrainingLimits
     stopping : threading.Event
-        Set when the trainer shall end.
+        Set when this job shall be left: at its next step it is.
     on_registered : callable
         Told the new version before its fate is decided; False when the job is no
         longer ours.
+
+    Attributes
+    ----------
+    step : str
+        What it does just now.
+    working_since : float or None
+        On the monotonic clock; None while it waits: for rows, for its turn, for what
+        is away.
+    waiting_for_rows : bool
+        It may do so for days, and costs next to nothing meanwhile.
     """
 
     def __init__(
@@ -107,7 +127,7 @@ class TrainingJob:
         registry: ModelRegistry,
         open_store: Callable[[], PostgresStore],
         *,
-        one_at_a_time: AbstractContextManager[Any],
+        one_at_a_time: threading.Lock,
         beside: Beside | None,
         limits: TrainingLimits,
         stopping: threading.Event,
@@ -115,6 +135,8 @@ class TrainingJob:
     ) -> None:
         self.job = job
         self.step = "starting"
+        self.working_since: float | None = None
+        self.waiting_for_rows = False
         self._spec = spec
         self._registry = registry
         self._open_store = open_store
@@ -166,14 +188,21 @@ class TrainingJob:
                 return JobResult("failed", f"internal error: {error!r}")
 
     def _attempt(self, store: PostgresStore) -> JobResult:
-        # Asked before hours of work, not after.
+        # Asked before hours of work, not after; and what a worker before this one began
+        # to move is where it should be.
         self._registry.aliases(self.job.model_name)
+        complete_moves(self._registry, store, self.job.model_name)
         found = self._registered_before() if self._again else None
         if found is not None:
-            return self._settle(store, found)
-        since = self._first_instant(store)
+            with self._working():
+                return self._settle(store, found)
+        try:
+            since = self._first_instant(store)
+        finally:
+            self.waiting_for_rows = False
         self._away_since = None
-        with self._turn():
+        with self._turn(), self._working():
+            self._say("reading rows")
             self._fits += 1
             return self._train(store, since)
 
@@ -192,6 +221,11 @@ class TrainingJob:
         detail = {"resumed": True}
         if CHAMPION in found.aliases:
             return JobResult("succeeded", "promoted before", number, detail)
+        if self.job.options.get("challenger", False):
+            if CHALLENGER not in found.aliases:
+                decide = Move.shadow(number, reason="as was asked for")
+                move_aliases(self._registry, store, self.job.model_name, decide)
+            return JobResult("succeeded", "challenger, as asked for", number, detail)
         if REFUSED in found.tags:
             return JobResult("refused", found.tags[REFUSED], number, detail)
         self._say("running the gate for the version of a former attempt")
@@ -208,14 +242,25 @@ class TrainingJob:
             return self._usual_first_instant(store)
         since, self._changed_at = _moment(str(text)), str(text)
         settings = self._settings()
+        newest = store.newest_time(self._spec) or since
+        if since > max(newest, datetime.now(UTC)) + AHEAD:
+            raise UsageError(
+                f"the change point {text} lies ahead: the newest event is of "
+                f"{newest:%Y-%m-%d %H:%M}Z",
+                remedy="give the moment at which the error grew",
+            )
         wanted = max(settings.min_hours, self._limits.after_change_hours)
-        deadline = time.monotonic() + self._limits.rows_seconds
+        limit = timedelta(seconds=self._limits.rows_seconds)
         while True:
-            rows, seconds = store.row_count(self._spec, since=since)
+            rows, seconds = store.rows_since(
+                self._spec, since=since, at_most=settings.min_rows
+            )
+            # It answers: what was away before is another matter.
+            self._away_since = None
             hours = seconds / 3_600
             if rows >= settings.min_rows and hours >= wanted:
                 return since
-            if time.monotonic() > deadline:
+            if datetime.now(UTC) - self.job.requested_at > limit:
                 raise TooFewRows(
                     f"{rows:,} rows over {hours:.1f} h came after the change, "
                     f"{settings.min_rows:,} over {wanted:g} h are needed",
@@ -225,6 +270,7 @@ class TrainingJob:
                 f"waiting for rows after the change: {rows:,} of {settings.min_rows:,},"
                 f" {hours:.1f} of {wanted:g} h"
             )
+            self.waiting_for_rows = True
             self._wait(min(WAIT_SECONDS, max(0.5, self._limits.rows_seconds / 100)))
 
     def _usual_first_instant(self, store: PostgresStore) -> datetime:
@@ -325,9 +371,23 @@ class TrainingJob:
         if self._stopping.wait(seconds):
             raise _Interrupted
 
-    def _turn(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
         self._say("waiting for another training to end")
-        return self._one_at_a_time
+        while not self._one_at_a_time.acquire(timeout=TURN_SECONDS):
+            self._say("waiting for another training to end")
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        self.working_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.working_since = None
 
 
 def _judged(

@@ -47,6 +47,8 @@ class VersionWatch:
         self.version = version
         self.problem = problem
         self.last: dict[str, DriftVerdict] = {}
+        # What no window of this version can be judged by, and what to do about it.
+        self.notes = () if reference is None else _notes(version, reference)
         self._bins: list[Any] = []
         self._inputs = None if reference is None else DriftJudge(reference.inputs)
         self._errors = None if reference is None else ErrorWatch(reference.error)
@@ -61,7 +63,7 @@ class VersionWatch:
             mine.append(row["report"])
         if not mine or self._inputs is None or self._errors is None:
             return
-        self.last[kind] = DriftVerdict.from_dict(_verdict(mine[0]))
+        self.last[kind] = DriftVerdict.from_dict(mine[0])
         memory = self.last[kind].after
         if kind == "input":
             self._inputs.memory = memory
@@ -131,9 +133,14 @@ class VersionWatch:
         )
 
 
-def _verdict(report: Mapping[str, Any]) -> dict[str, Any]:
-    beyond = {"bins", "served"}
-    return {name: value for name, value in report.items() if name not in beyond}
+def _notes(version: ModelVersion, reference: DriftReference) -> tuple[str, ...]:
+    lacks = reference.error.lacks
+    if lacks is None:
+        return ()
+    return (
+        f"the live error of {version.name} v{version.version} is never judged, so "
+        f"nothing is retrained after a change: {lacks}",
+    )
 
 
 def _first_over(verdict: DriftVerdict) -> str | None:

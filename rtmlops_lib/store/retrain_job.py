@@ -68,6 +68,11 @@ class RetrainJob:
         return self.state in ("queued", "running")
 
     @property
+    def cancellable(self) -> bool:
+        """Whether nothing came of it yet that would have to be undone."""
+        return self.state == "queued" or (self.open and self.version is None)
+
+    @property
     def vanished(self) -> int:
         """How many workers began it and were not heard of again."""
         handed_back = int(self.detail.get("handed_back", 0))

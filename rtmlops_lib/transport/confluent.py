@@ -176,6 +176,10 @@ class ConfluentConsumer(KafkaMember):
         with translated(self.settings):
             self._opened().assign(placed)
             waiting = [p for p in placed if (p.topic, p.partition) in self._paused]
+            going = [p for p in placed if (p.topic, p.partition) not in self._paused]
+            # A new assignment keeps what was paused before it.
+            if going:
+                self._opened().resume(going)
             if waiting:
                 self._opened().pause(waiting)
         self._moved = False

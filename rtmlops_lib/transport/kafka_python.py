@@ -158,6 +158,7 @@ class KafkaPythonConsumer(KafkaMember):
             # Rounded up: what is left of a millisecond would be one more poll.
             wait_ms = max(0, math.ceil(min(left, _SLICE_SECONDS) * 1000))
             fetched: dict[Any, list[Any]] = {}
+            self._bring_back()
             try:
                 fetched = client.poll(timeout_ms=wait_ms, max_records=max_records)
                 if client.group_metadata().state is not MemberState.STABLE:
@@ -193,6 +194,18 @@ class KafkaPythonConsumer(KafkaMember):
         polled.positions = self._positions()
         self._pace(bool(polled.records))
         return polled
+
+    def _bring_back(self) -> None:
+        """Let the client see to what it put aside while a partition was paused.
+
+        It does (3.0) only while no other partition's records are in its hand, and
+        counts as such what it has given out to the last one. Until then it also
+        fetches nothing of the partition: one that is alone at having news would stand
+        still for ever.
+        """
+        fetcher = self._client._fetcher  # noqa: SLF001
+        if not fetcher._next_partition_records:  # noqa: SLF001
+            fetcher._next_partition_records = None  # noqa: SLF001
 
     def _pace(self, came: bool) -> None:
         """Let the broker wait longer where nothing comes, and answer the first at once.

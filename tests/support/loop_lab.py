@@ -60,9 +60,11 @@ class LoopLab(Lab):
         self.sent = 0
         self.env: dict[str, str] = {
             "RTMLOPS_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
-            "RTMLOPS_MONITOR_POLL_SECONDS": "0.5",
+            "RTMLOPS_MONITOR_POLL_SECONDS": "0.2",
             "RTMLOPS_LOG_FORMAT": "json",
             "RTMLOPS_TRAIN_AFTER_CHANGE_HOURS": "30",
+            # It looks for them a hundred times in this time.
+            "RTMLOPS_TRAIN_WAIT_FOR_ROWS_SECONDS": "200",
         }
 
     # -- services -----------------------------------------------------------------
@@ -147,6 +149,14 @@ class LoopLab(Lab):
         found = self.store.drift_reports.list(kind=kind, limit=1_000, with_reports=True)
         return found.sort_values("window_end").to_dict("records")
 
+    def judged_until(self) -> datetime | None:
+        """Return the end of the newest window whose errors were looked at."""
+        schema = self.settings.database_schema
+        ((end,),) = self.sql(
+            f"SELECT max(window_end) FROM {schema}.drift_reports WHERE kind = 'error'"
+        )
+        return end
+
     def jobs(self) -> list[Any]:
         return self.store.retrain_jobs.newest()
 
@@ -217,8 +227,12 @@ class LoopLab(Lab):
             wait_until(partial(reading, name), timeout=60, what=f"{name} reads")
 
 
+# Seconds an hour of events takes: while they are waited for, and while others work.
+FAST, SLOW = 0.2, 2.0
+
+
 class Feed:
-    """Sends hours of events at so many seconds an hour, from a thread of its own.
+    """Sends hours of events, in a hurry, from a thread of its own.
 
     Parameters
     ----------
@@ -228,6 +242,10 @@ class Feed:
     power_curve : float
         Of the world; change the attribute, and the world changes.
     seconds_an_hour : float
+        Change the attribute to change the pace.
+    ahead : float, optional
+        So many hours beyond the last window that the monitor judged it waits: what is
+        asserted in event time must not depend on how busy the machine is.
     """
 
     STEP = 0.25
@@ -238,12 +256,15 @@ class Feed:
         hour: float,
         *,
         power_curve: float = 1.0,
-        seconds_an_hour: float = 1.0,
+        seconds_an_hour: float = FAST,
+        ahead: float | None = None,
     ) -> None:
         self.hour = hour
         self.power_curve = power_curve
+        self.seconds_an_hour = seconds_an_hour
+        self.ahead = ahead
         self._lab = lab
-        self._pace = seconds_an_hour
+        self._first = hour
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -263,7 +284,7 @@ class Feed:
 
     def wait_until(self, hour: float) -> None:
         """Wait until this hour is sent."""
-        wait_until(lambda: self.hour >= hour, timeout=90, what=f"hour {hour:g}")
+        wait_until(lambda: self.hour >= hour, timeout=180, what=f"hour {hour:g}")
 
     def change(self, power_curve: float) -> float:
         """Change the world from the next event on; return the hour."""
@@ -273,15 +294,27 @@ class Feed:
         return at
 
     def _work(self) -> None:
-        due = time.monotonic()
         while not self._stop.is_set():
+            begun = time.monotonic()
             end = self.hour + self.STEP
+            if self._too_far(end):
+                self._stop.wait(0.05)
+                continue
             batch = simulated(self.hour, end, power_curve=self.power_curve)
             self._lab.produce(_records(batch))
             self._lab.sent += len(batch)
             self.hour = end
-            due += self.STEP * self._pace
-            self._stop.wait(max(0.0, due - time.monotonic()))
+            spent = time.monotonic() - begun
+            self._stop.wait(max(0.0, self.STEP * self.seconds_an_hour - spent))
+
+    def _too_far(self, hour: float) -> bool:
+        ahead = self.ahead  # read once: the test may change it meanwhile
+        if ahead is None:
+            return False
+        judged = self._lab.judged_until()
+        reached = self._first if judged is None else (judged - START) / HOUR
+        # The first window is the one that the events' beginning lies in.
+        return hour > max(reached, self._first) + ahead
 
 
 def _records(batch: ColumnBatch) -> Iterator[tuple[bytes, bytes]]:

@@ -140,6 +140,14 @@ def read(consumer: EventConsumer, count: int, seconds: float = 15.0) -> list[Pol
     return poll_until(consumer, lambda ps: len(values_of(ps)) >= count, seconds)
 
 
+def poll_until_some(consumer: EventConsumer, at_most: int) -> Polled:
+    """Return the first poll that brings records, at most so many."""
+    deadline = time.monotonic() + 15.0
+    while not (polled := consumer.poll_batch(at_most, 0.1)).records:
+        assert time.monotonic() < deadline, "no record in 15 s"
+    return polled
+
+
 def silence(consumer: EventConsumer, seconds: float) -> list[Polled]:
     """Poll for a while, whatever comes."""
     polls = []
@@ -233,6 +241,24 @@ class TransportContract:
         assert values_of(quiet) == [] and all(p.positions == {} for p in quiet)
         consumer.resume([tp])
         assert offsets_of(read(consumer, 90)) == list(range(10, 100))
+
+    def test_a_partition_paused_with_records_fetched_comes_back(
+        self, world: World
+    ) -> None:
+        topic = world.topic(2)
+        for partition in (0, 1):
+            world.put(topic, numbered(2_000), partition=partition)
+        consumer = world.consumer(world.new_name(), topic)
+        start(consumer)
+        first = poll_until_some(consumer, 50)
+        paused = TopicPartition(first.records[0].topic, first.records[0].partition)
+        consumer.pause([paused])
+        # Another one is read to its end meanwhile, and has nothing more to bring.
+        read(consumer, 2_000 - sum(map(len, first.records[1:])))
+        silence(consumer, 0.5)
+        consumer.seek(paused, 10)
+        consumer.resume([paused])
+        assert offsets_of(read(consumer, 1_990)) == list(range(10, 2_000))
 
     def test_a_poll_brings_no_more_than_asked_for(self, world: World) -> None:
         topic = world.topic(3)

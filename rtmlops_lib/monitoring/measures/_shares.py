@@ -46,13 +46,32 @@ def category_counts(sample: Any, which: str) -> dict[str, int]:
         # Only NaN and NaT differ from themselves.
         if value is None or value != value:
             continue
-        key = str(value)
+        key = _label(value)
         found[key] = found.get(key, 0) + 1
     if not found:
         raise UsageError(
             f"the {which} sample holds no category", remedy="leave this column out"
         )
     return found
+
+
+def _label(value: Any) -> str:
+    """Return a category's name; a number has the same however it is written.
+
+    A file with a single "B7" has texts 12 and 13, one without has 12.0 and 13.0.
+    """
+    text = str(value)
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if not np.isfinite(number):
+        return text
+    whole = str(int(number))
+    # Not so 007, or a number longer than a float holds.
+    if text in (whole, repr(number)):
+        return whole if number == int(number) else repr(number)
+    return text
 
 
 def with_unseen(

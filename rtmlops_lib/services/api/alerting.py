@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -24,6 +26,7 @@ from rtmlops_lib.services.api.schemas import (
     JobSeen,
     RetrainSeen,
 )
+from rtmlops_lib.store import RetrainJob
 
 __all__ = ["acknowledge", "alerts_of", "router"]
 
@@ -40,8 +43,10 @@ async def from_grafana(
     """Record every alert, close what is resolved, train where ``action=retrain``.
 
     The labels ``stream`` and ``kind`` (``power`` by default), or ``model``, say which
-    model. A training that is under way, or one a moment ago, is no error: Grafana
-    would send the notification again.
+    model. It learns from what came after the change that the monitor found. A training
+    that is under way, or one a moment ago, is no error: Grafana would send the
+    notification again; nor is a champion on probation, or one rolled back a moment ago,
+    which a training waits for.
     """
     # Of one alert that stands in it twice, the last counts.
     by_key = {alert.key: alert for alert in notification.alerts}
@@ -130,6 +135,32 @@ def _meant(context: ApiContext, alert: GrafanaAlert) -> tuple[str, KnownModel | 
     return str(storable(f"{stream}/{kind}"))[:200], None
 
 
+def _heeded(context: ApiContext, name: str) -> tuple[float, str | None]:
+    """Return how long a model is left alone, and since when it errs more.
+
+    As the monitor has it: a champion on probation is not trained away, nor does a
+    rollback call for a training at once.
+    """
+    cooldown = context.settings.api_cooldown_seconds
+    with context.stores.borrowed() as store:
+        probations = store.probations.newest(model_name=name, limit=1)
+        reports = store.drift_reports.list(
+            model_name=name, kind="error", limit=1, with_reports=True
+        ).to_dict("records")
+    held = 0.0
+    for one in probations:
+        if one.state == "watching":
+            held = max(1.0, cooldown)
+        elif one.state == "rolled_back" and one.decided_at is not None:
+            until = one.decided_at + timedelta(seconds=cooldown)
+            held = (until - datetime.now(UTC)).total_seconds()
+    changed = None
+    for report in reports:
+        if report["state"] == "drift":
+            changed = report["report"].get("change_point")
+    return held, changed
+
+
 async def _retrain(
     context: ApiContext,
     name: str,
@@ -140,14 +171,24 @@ async def _retrain(
     if model is None:
         log.warning("alert_names_no_model", model=name, alert=alert_id)
         return RetrainSeen(model=name, result="unknown_model")
-    job, wait = await request_job(
-        context,
-        model,
-        trigger="grafana",
-        reason=alert.to_alert().message[:500],
-        requested_by="grafana",
-        options={"alert_id": alert_id, "alert_started_at": storable(alert.startsAt)},
-    )
+    options: dict[str, Any] = {
+        "alert_id": alert_id,
+        "alert_started_at": storable(alert.startsAt),
+    }
+    held, changed = await context.database.run(partial(_heeded, context, model.name))
+    if changed is not None:
+        options["change_point"] = changed
+    job: RetrainJob | None = None
+    wait = held
+    if held <= 0:
+        job, wait = await request_job(
+            context,
+            model,
+            trigger="grafana",
+            reason=alert.to_alert().message[:500],
+            requested_by="grafana",
+            options=options,
+        )
     if job is None:
         return RetrainSeen(
             model=name, result="cooldown", retry_after=max(1, math.ceil(wait))

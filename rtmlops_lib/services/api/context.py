@@ -29,8 +29,8 @@ DATABASE_SECONDS = 5.0
 STORES = 4
 # The registry's client tries twice, 5 s each.
 REGISTRY_SECONDS = 12.0
-# The gate reads and scores every row since the version's training began.
-GATE_SECONDS = 900.0
+# A move waits for the model's lock for half of it at most.
+MOVE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class ApiContext:
     registry : ModelRegistry
     stores : StorePool
         For questions that are answered at once.
+    probe_stores : StorePool
+        For those whether all is well: the others may all be lent.
     credentials : Credentials
     metrics : ApiMetrics
     """
@@ -53,6 +55,7 @@ class ApiContext:
     models: dict[str, KnownModel]
     registry: ModelRegistry
     stores: StorePool
+    probe_stores: StorePool
     credentials: Credentials
     metrics: ApiMetrics = field(default_factory=ApiMetrics)
     database: Workers = field(
@@ -66,8 +69,12 @@ class ApiContext:
     mlflow: Workers = field(
         default_factory=lambda: Workers("MLflow", at_once=4, seconds=REGISTRY_SECONDS)
     )
+    # A rollback is urgent: it must not wait behind gates.
+    gates: Workers = field(
+        default_factory=lambda: Workers("the gate", at_once=2, seconds=MOVE_SECONDS)
+    )
     movers: Workers = field(
-        default_factory=lambda: Workers("the gate", at_once=2, seconds=GATE_SECONDS)
+        default_factory=lambda: Workers("the move", at_once=2, seconds=MOVE_SECONDS)
     )
     # Of their own: whether all is well must be told while all other places are taken.
     probes: Workers = field(
@@ -98,6 +105,7 @@ class ApiContext:
             models=known_models(settings, specs),
             registry=ModelRegistry(settings.mlflow_tracking_uri),
             stores=StorePool(lambda: _quick_store(settings), size=STORES),
+            probe_stores=StorePool(lambda: _quick_store(settings), size=1),
             credentials=Credentials.of_settings(settings),
         )
 

@@ -7,13 +7,15 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rtmlops_lib.store import Alert, Severity
 
 __all__ = ["GrafanaAlert", "GrafanaNotification"]
 
 MOST_ALERTS = 2_000
+# Deeper than anybody's values are, and far from where plain data cannot be walked.
+DEEPEST = 50
 _SEVERITIES: dict[str, Severity] = {
     "info": "info",
     "information": "info",
@@ -25,6 +27,34 @@ _SEVERITIES: dict[str, Severity] = {
     "high": "critical",
     "page": "critical",
 }
+
+
+def storable(value: Any, depth: int = 0) -> Any:
+    r"""Return plain data that PostgreSQL can store: no NUL, nothing but numbers.
+
+    What lies too deep is left out.
+
+    Examples
+    --------
+    >>> storable({"a\x00": [float("nan"), "\ud800"]})
+    {'a�': ['nan', '?']}
+    """
+    if isinstance(value, str):
+        text = value.replace("\x00", "\ufffd")
+        return text.encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping | list) and depth >= DEEPEST:
+        return "..."
+    if isinstance(value, Mapping):
+        return {storable(str(k)): storable(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list):
+        return [storable(item, depth + 1) for item in value]
+    return value
+
+
+# A function of one argument, for the validator; and before anything walks the values.
+Storable = BeforeValidator(lambda value: storable(value))
 
 
 class GrafanaAlert(BaseModel):
@@ -46,7 +76,7 @@ class GrafanaAlert(BaseModel):
     annotations: dict[str, str] = Field(default_factory=dict)
     startsAt: str | None = None  # noqa: N815 - Grafana's names
     endsAt: str | None = None  # noqa: N815
-    values: dict[str, Any] | None = None
+    values: Annotated[dict[str, Any] | None, Storable] = None
     valueString: str | None = None  # noqa: N815
     generatorURL: str | None = None  # noqa: N815
     dashboardURL: str | None = None  # noqa: N815
@@ -123,23 +153,3 @@ class GrafanaNotification(BaseModel):
     receiver: str | None = None
     status: Literal["firing", "resolved"] | None = None
     alerts: Annotated[list[GrafanaAlert], Field(max_length=MOST_ALERTS)]
-
-
-def storable(value: Any) -> Any:
-    r"""Return plain data that PostgreSQL can store: no NUL, nothing but numbers.
-
-    Examples
-    --------
-    >>> storable({"a\x00": [float("nan"), "\ud800"]})
-    {'a�': ['nan', '?']}
-    """
-    if isinstance(value, str):
-        text = value.replace("\x00", "\ufffd")
-        return text.encode("utf-8", "replace").decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {storable(str(k)): storable(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [storable(item) for item in value]
-    return value

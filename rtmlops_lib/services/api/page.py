@@ -1,12 +1,15 @@
-"""The control page at ``/``: what is, and two buttons."""
+"""The control page at ``/``: what is, and a few buttons."""
 
 from __future__ import annotations
 
+from functools import cache
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Annotated
 from urllib.parse import parse_qsl
+from uuid import UUID
 
-from fastapi import APIRouter, Cookie, Path, Query, Request
+from fastapi import APIRouter, Cookie, Header, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.responses import Response
 
@@ -17,10 +20,10 @@ from rtmlops_lib.services.api.context import ApiContext, Context
 from rtmlops_lib.services.api.credentials import SESSION_SECONDS
 from rtmlops_lib.services.api.grafana import storable
 from rtmlops_lib.services.api.rendering import render
-from rtmlops_lib.services.api.retraining import request_job
+from rtmlops_lib.services.api.retraining import cancel_job, request_job
 from rtmlops_lib.services.api.serving import roll_back_model
 
-__all__ = ["router"]
+__all__ = ["htmx_script", "router"]
 
 log = get_logger(__name__)
 router = APIRouter()
@@ -35,10 +38,17 @@ async def control_page(
     context: Context,
     session: SessionCookie = None,
     note: Annotated[str | None, Query()] = None,
+    hx_request: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Return the page, or the question for the token."""
+    """Return the page, or the question for the token.
+
+    htmx asks for the page as a browser does, and takes its parts.
+    """
     name = context.credentials.session_name(session)
     if name is None:
+        if hx_request:
+            # No part of the page: the whole window goes to where the token is asked.
+            return Response(status_code=204, headers={"HX-Redirect": "/"})
         return HTMLResponse(render("login.html", wrong=False))
     seen = await context.overview.get()
     body = render(
@@ -47,10 +57,24 @@ async def control_page(
         note=context.credentials.note(note),
         form_token=context.credentials.form_token(name),
     )
-    away = bool(seen.problems)
+    # htmx shows no errors' bodies; this one is the page, which says what is away.
+    away = bool(seen.problems) and not hx_request
     return HTMLResponse(
         body, 503 if away else 200, {"Retry-After": "5"} if away else {}
     )
+
+
+@router.get("/page/static/htmx.js")
+async def htmx() -> Response:
+    """Return the library that keeps the page up to date."""
+    return Response(htmx_script(), media_type="text/javascript")
+
+
+@cache
+def htmx_script() -> bytes:
+    """Return htmx as its package brings it; nothing of Django is imported for it."""
+    place = files("django_htmx") / "static" / "django_htmx" / "htmx-2.min.js"
+    return place.read_bytes()
 
 
 @router.post("/page/login")
@@ -118,6 +142,22 @@ async def retrain(
     return _back(context, f"A training of {model.name} {said}.")
 
 
+@router.post("/page/jobs/{job_id}/cancel")
+async def cancel(
+    request: Request, context: Context, job_id: UUID, session: SessionCookie = None
+) -> Response:
+    """Cancel a training."""
+    form = await _form(request)
+    refused = _refusal(request, context, session, form)
+    if refused is not None:
+        return refused
+    try:
+        job = await cancel_job(context, job_id, "", by="the control page")
+    except RtmlopsError as error:
+        return _back(context, str(error))
+    return _back(context, f"The training of {job.model_name} is cancelled.")
+
+
 @router.post("/page/models/{name}/rollback")
 async def rollback(
     request: Request,
@@ -138,9 +178,8 @@ async def rollback(
     except RtmlopsError as error:
         return _back(context, str(error))
     now = [event.to_version for event in events if event.alias == "champion"]
-    return _back(
-        context, f"{name} is rolled back: v{now[0]} serves." if now else "Done already."
-    )
+    said = f"{name} is rolled back: v{now[-1]} serves." if now else "Done already."
+    return _back(context, said)
 
 
 @router.post("/page/alerts/{alert_id}/acknowledge")

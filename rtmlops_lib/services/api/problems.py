@@ -20,7 +20,15 @@ from rtmlops_lib.errors import (
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.services.api.schemas import Problem
 
-__all__ = ["NotFound", "Refused", "add_handlers", "answers", "cooling", "problem"]
+__all__ = [
+    "NotFound",
+    "Refused",
+    "TooLate",
+    "add_handlers",
+    "answers",
+    "cooling",
+    "problem",
+]
 
 log = get_logger(__name__)
 
@@ -35,6 +43,7 @@ _TEXTS = {
     422: "The request is not what is expected.",
     429: "The model was trained a moment ago; Retry-After says when it may be again.",
     503: "The database or MLflow is away; Retry-After says when to try again.",
+    504: "It took longer than the API waits; the error says whether anything moved.",
 }
 
 
@@ -44,6 +53,10 @@ class NotFound(UsageError):
 
 class Refused(CheckFailed):
     """It cannot be done as things stand (409)."""
+
+
+class TooLate(DependencyUnavailable):
+    """It took longer than anybody waits; to try again at once is no use (504)."""
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -77,6 +90,8 @@ def of_error(error: RtmlopsError) -> JSONResponse:
     headers: dict[str, str] = {}
     if isinstance(error, NotFound):
         status = 404
+    elif isinstance(error, TooLate):
+        status = 504
     elif isinstance(error, DependencyUnavailable):
         status = 503
         human = isinstance(error, ConfigurationFault)

@@ -62,7 +62,7 @@ class Readiness:
             metrics = self._context.metrics
 
             def read() -> dict[tuple[str, JobState], int]:
-                with self._context.stores.borrowed() as store:
+                with self._context.probe_stores.borrowed() as store:
                     return store.retrain_jobs.counts()
 
             try:
@@ -87,7 +87,7 @@ class Readiness:
         return None
 
     def _ask_database(self) -> None:
-        with self._context.stores.borrowed() as store:
+        with self._context.probe_stores.borrowed() as store:
             store.answers(2.5)
 
     def _ask_registry(self) -> None:

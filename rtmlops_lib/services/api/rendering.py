@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rtmlops_lib import __version__
 from rtmlops_lib.services.api.overview import SPAN, ErrorSeen
 
-__all__ = ["ago", "points", "render"]
+__all__ = ["ago", "element_id", "points", "render"]
 
 WIDTH, HEIGHT = 240, 48
 
@@ -39,6 +39,20 @@ def ago(moment: datetime | None, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds // size:.0f} {unit} ago"
     return f"{seconds:.0f} s ago"
+
+
+def element_id(name: str) -> str:
+    """Return a name as a part of an element's id that selectors need not escape.
+
+    Examples
+    --------
+    >>> element_id("site-1.power kw_")
+    'site-1_2e_power_20_kw_5f_'
+    """
+    return "".join(
+        c if c == "-" or (c.isascii() and c.isalnum()) else f"_{ord(c):x}_"
+        for c in name
+    )
 
 
 def points(error: ErrorSeen, ceiling: float, now: datetime) -> str:
@@ -82,7 +96,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"time": _time, "percent": lambda x: f"{x:.2%}"}
+    environment.filters |= {
+        "element_id": element_id,
+        "percent": lambda x: f"{x:.2%}",
+        "time": _time,
+    }
     environment.globals |= {
         "ago": ago,
         "ceiling": _ceiling,

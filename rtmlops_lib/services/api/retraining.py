@@ -1,4 +1,4 @@
-"""``POST /retrain`` and ``GET /jobs``: ask for a training, see what became of it."""
+"""``/retrain`` and ``/jobs``: ask for a training, follow it, cancel it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from fastapi.responses import JSONResponse
 
 from rtmlops_lib.models.known_model import KnownModel
 from rtmlops_lib.services.api.context import ApiContext, Context
-from rtmlops_lib.services.api.problems import NotFound, answers, cooling
-from rtmlops_lib.services.api.schemas import JobList, JobSeen, RetrainRequest
+from rtmlops_lib.services.api.problems import NotFound, Refused, answers, cooling
+from rtmlops_lib.services.api.schemas import (
+    CancelRequest,
+    JobList,
+    JobSeen,
+    RetrainRequest,
+)
 from rtmlops_lib.store import JobState, RetrainJob
 
-__all__ = ["known_model", "request_job", "router"]
+__all__ = ["cancel_job", "known_model", "request_job", "router"]
 
 router = APIRouter(tags=["training"])
 
@@ -83,6 +88,47 @@ async def job(context: Context, job_id: UUID) -> JobSeen:
     if found is None:
         raise NotFound(f"there is no job {job_id}", remedy="see /jobs")
     return JobSeen.of(found)
+
+
+@router.post(
+    "/jobs/{job_id}/cancel", response_model=JobSeen, responses=answers(404, 409)
+)
+async def cancel(
+    context: Context, job_id: UUID, wanted: CancelRequest | None = None
+) -> JobSeen:
+    """End a training that is queued or running; its trainer drops it within seconds.
+
+    What stands where it is then goes on serving. Answers 409 once the training ended,
+    or has registered its version: what becomes of that is a matter of moments, and can
+    be rolled back.
+    """
+    reason = "" if wanted is None else wanted.reason
+    return JobSeen.of(await cancel_job(context, job_id, reason, by="the API"))
+
+
+async def cancel_job(
+    context: ApiContext, job_id: UUID, reason: str, *, by: str
+) -> RetrainJob:
+    """Cancel a job; what the route and the page's button do."""
+    outcome = f"cancelled through {by}" + (f": {reason}" if reason.strip() else "")
+
+    def end() -> tuple[RetrainJob | None, RetrainJob | None]:
+        with context.stores.borrowed() as store:
+            done = store.retrain_jobs.cancel(str(job_id), outcome)
+            return done, done or store.retrain_jobs.get(str(job_id))
+
+    done, found = await context.database.run(end)
+    if found is None:
+        raise NotFound(f"there is no job {job_id}", remedy="see /jobs")
+    if done is not None:
+        return done
+    if found.open:
+        raise Refused(
+            f"v{found.version} of {found.model_name} is registered, and just being "
+            "decided about",
+            remedy="look again in a moment; what was promoted can be rolled back",
+        )
+    raise Refused(f"job {job_id} ended before: {found.state}", remedy="see /jobs")
 
 
 def known_model(context: ApiContext, stream: str, kind: str) -> KnownModel:

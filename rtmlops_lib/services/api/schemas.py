@@ -20,6 +20,7 @@ from rtmlops_lib.store import JobState, RetrainJob
 __all__ = [
     "AlertList",
     "AlertSeen",
+    "CancelRequest",
     "EventSeen",
     "GrafanaAnswer",
     "JobList",
@@ -85,6 +86,12 @@ class RetrainRequest(_Request):
         default=None,
         description="Use only events after this moment: the error grew then.",
     )
+
+
+class CancelRequest(_Request):
+    """Why the training is not wanted any more."""
+
+    reason: Text = ""
 
 
 class PromoteRequest(_Request):

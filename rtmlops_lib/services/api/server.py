@@ -114,6 +114,7 @@ def run_api(settings: Settings, specs: Sequence[StreamSpec]) -> int:
             )
         server.run(sockets=[listener])
     context.stores.close()
+    context.probe_stores.close()
     log.info("stopped", service="api", code=0)
     return exit_code(0, received)
 

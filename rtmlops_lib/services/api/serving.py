@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse
 
 from rtmlops_lib.errors import UsageError
+from rtmlops_lib.logs import get_logger
 from rtmlops_lib.models.aliases import CHALLENGER, CHAMPION, PREVIOUS
 from rtmlops_lib.models.gate import GateReport
 from rtmlops_lib.models.known_model import KnownModel
 from rtmlops_lib.models.registry import ModelRegistry, ModelVersion
-from rtmlops_lib.services.api.context import ApiContext, Context
-from rtmlops_lib.services.api.problems import NotFound, Refused, answers, problem
+from rtmlops_lib.services.api.context import MOVE_SECONDS, ApiContext, Context
+from rtmlops_lib.services.api.problems import (
+    NotFound,
+    Refused,
+    TooLate,
+    answers,
+    problem,
+)
 from rtmlops_lib.services.api.schemas import (
     EventSeen,
     ModelList,
@@ -27,12 +37,16 @@ from rtmlops_lib.services.api.schemas import (
     RollbackRequest,
     VersionSeen,
 )
+from rtmlops_lib.services.api.undertaking import GivenUp, Undertaking
+from rtmlops_lib.services.api.workers import NoAnswer, Workers
 from rtmlops_lib.store import ModelEvent
 from rtmlops_lib.store.factory import open_store
 
 __all__ = ["models_of", "roll_back_model", "router"]
 
+log = get_logger(__name__)
 router = APIRouter(tags=["models"])
+ResultT = TypeVar("ResultT")
 ModelName = Annotated[str, Path(max_length=200)]
 
 
@@ -45,19 +59,21 @@ async def models(
 
 
 @router.post(
-    "/models/{name}/promote", response_model=Moved, responses=answers(404, 409)
+    "/models/{name}/promote", response_model=Moved, responses=answers(404, 409, 504)
 )
 async def promote(
     context: Context, name: ModelName, wanted: PromoteRequest
 ) -> Moved | JSONResponse:
     """Run the gate on stored rows; if it passes, make a version champion.
 
-    Takes as long as reading and scoring the rows since its training began. Where the
-    gate refuses, the answer is 409 and its checks are the fields.
+    Takes as long as reading and scoring the rows since its training began, but not
+    longer than `RTMLOPS_API_GATE_SECONDS`: then it is given up, nothing is moved, and
+    the answer is 504. Where the gate refuses, the answer is 409 and its checks are the
+    fields.
     """
     model = _known(context, name)
 
-    def move() -> tuple[GateReport | None, list[ModelEvent]]:
+    def move(one: Undertaking) -> tuple[GateReport | None, list[ModelEvent]]:
         from rtmlops_lib.models.promotion import promote_version
 
         try:
@@ -76,9 +92,21 @@ async def promote(
                 to=wanted.to,
                 force=wanted.force,
                 reason=wanted.reason,
+                on_step=one.check,
+                before_move=one.begin,
             )
 
-    gate, events = await context.movers.run(move)
+    if wanted.force or wanted.to == "challenger":
+        gate, events = await _undertake(context.movers, move, MOVE_SECONDS)
+    else:
+        limit = context.settings.api_gate_seconds
+        gate, events = await _undertake(
+            context.gates,
+            move,
+            limit,
+            remedy="run 'rtmlops models promote', which has no limit, or raise "
+            "RTMLOPS_API_GATE_SECONDS",
+        )
     if gate is not None and not gate.passed:
         return problem(
             409,
@@ -92,14 +120,14 @@ async def promote(
         )
     return Moved(
         model=name,
-        promoted=wanted.to == "champion",
+        promoted=wanted.to == "champion" and _serves(events, wanted.version),
         gate=None if gate is None else gate.to_dict(),
         events=_seen(events),
     )
 
 
 @router.post(
-    "/models/{name}/rollback", response_model=Moved, responses=answers(404, 409)
+    "/models/{name}/rollback", response_model=Moved, responses=answers(404, 409, 504)
 )
 async def rollback(context: Context, name: ModelName, wanted: RollbackRequest) -> Moved:
     """Make the previous version champion again; the present one never comes back."""
@@ -113,14 +141,15 @@ async def roll_back_model(
     """Roll a model back; what the route and the page's button do."""
     _known(context, name)
 
-    def move() -> list[ModelEvent]:
+    def move(one: Undertaking) -> list[ModelEvent]:
         from rtmlops_lib.models.promotion import roll_back
 
         with closing(open_store(context.settings)) as store:
+            one.begin()
             return roll_back(context.registry, store, name, reason=reason)
 
     try:
-        return await context.movers.run(move)
+        return await _undertake(context.movers, move, MOVE_SECONDS)
     except UsageError as error:
         raise Refused(error.message, remedy=error.remedy) from error
 
@@ -135,6 +164,58 @@ async def models_of(context: ApiContext, versions: int) -> list[ModelSeen]:
         ]
 
     return await context.mlflow.run(read)
+
+
+async def _undertake(
+    workers: Workers,
+    work: Callable[[Undertaking], ResultT],
+    seconds: float,
+    *,
+    remedy: str = "try again; /readyz says how things stand",
+) -> ResultT:
+    """Return what ``work`` returns; give it up where it has not begun to move in time.
+
+    Raises
+    ------
+    TooLate
+        Says whether anything is moved; what has begun gets ``MOVE_SECONDS`` more.
+    """
+    one = Undertaking()
+    asked = asyncio.create_task(
+        workers.run(partial(_noting, work, one), seconds=seconds + MOVE_SECONDS)
+    )
+    try:
+        done, _ = await asyncio.wait({asked}, timeout=seconds)
+        if not done and one.give_up():
+            raise TooLate(
+                f"{workers.name} did not come to an end within {seconds:g} s; nothing "
+                "was moved, and nothing will be",
+                remedy=remedy,
+            )
+        return await asked
+    except NoAnswer as error:
+        raise TooLate(
+            f"the move began and did not end within {seconds + MOVE_SECONDS:g} s: it "
+            "is carried out wholly, by the next move at the latest, or not at all",
+            remedy="see /models for who serves, and the log for what went wrong",
+        ) from error
+    finally:
+        asked.cancel()
+
+
+def _noting(work: Callable[[Undertaking], ResultT], one: Undertaking) -> ResultT:
+    try:
+        one.check()
+        return work(one)
+    except GivenUp:
+        log.warning("move_given_up", reason="nobody waits for it any more")
+        raise
+
+
+def _serves(events: list[ModelEvent], version: int) -> bool:
+    """Return whether a version is champion after these; without any it was before."""
+    made = [event.to_version for event in events if event.alias == CHAMPION]
+    return not made or made[-1] == version
 
 
 def _known(context: ApiContext, name: str) -> KnownModel:

@@ -9,9 +9,13 @@ from typing import Any, TypeVar
 
 from rtmlops_lib.errors import DependencyUnavailable
 
-__all__ = ["Workers"]
+__all__ = ["NoAnswer", "Workers"]
 
 ResultT = TypeVar("ResultT")
+
+
+class NoAnswer(DependencyUnavailable):
+    """A call took longer than it may; what it did, and does, is not known."""
 
 
 class Workers:
@@ -50,7 +54,7 @@ class Workers:
 
         Raises
         ------
-        DependencyUnavailable
+        NoAnswer
             When the time is over. The call itself goes on to its own end, and holds
             its place until then.
         """
@@ -65,7 +69,7 @@ class Workers:
                 self._start(function, answer, loop)
                 return await asyncio.shield(answer)
         except TimeoutError:
-            raise DependencyUnavailable(
+            raise NoAnswer(
                 f"{self.name} did not answer within {limit:g} s",
                 remedy="try again; /readyz says how things stand",
             ) from None

@@ -40,6 +40,8 @@ CREATE TABLE {schema}.drift_reports (
     UNIQUE (stream, model_name, kind, window_end)
 );
 CREATE INDEX drift_reports_checked_at ON {schema}.drift_reports (checked_at DESC);
+CREATE INDEX drift_reports_window_end
+    ON {schema}.drift_reports (window_end DESC, id DESC);
 
 -- An alert with a key stays one row from its first report until it is resolved.
 ALTER TABLE {schema}.alerts
@@ -50,6 +52,7 @@ ALTER TABLE {schema}.alerts
     ADD COLUMN resolved_at timestamptz;
 CREATE UNIQUE INDEX alerts_open_key ON {schema}.alerts (source, key)
     WHERE resolved_at IS NULL AND key IS NOT NULL;
+CREATE INDEX alerts_open ON {schema}.alerts (id DESC) WHERE resolved_at IS NULL;
 
 -- A new champion is watched for a while beside the one it replaced.
 CREATE TABLE {schema}.probations (

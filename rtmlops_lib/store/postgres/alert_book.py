@@ -35,6 +35,10 @@ _COLUMNS = (
 )
 
 
+# Nothing resolves them but that somebody has seen them.
+_ONCE = ("model_rollback",)
+
+
 class AlertBook:
     """The alerts of one schema.
 
@@ -79,14 +83,21 @@ class AlertBook:
         self, alerts: Iterable[Alert], *, source: str = "rtmlops"
     ) -> list[tuple[int, bool]]:
         """Report several, all of them or none; return what ``report`` does of each."""
-        # In one order for all, or two calls could wait for each other.
-        asked = list(alerts)
-        order = sorted(range(len(asked)), key=lambda index: asked[index].key)
+        # One statement can report a key once.
+        asked, rounds = list(alerts), list[dict[str, int]]()
+        for index, alert in enumerate(asked):
+            for one in rounds:
+                if alert.key not in one:
+                    one[alert.key] = index
+                    break
+            else:
+                rounds.append({alert.key: index})
         found: dict[int, tuple[int, bool]] = {}
         with self._connection.within(self._seconds) as session:
             session.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            for index in order:
-                found[index] = self._report(session, asked[index], source)
+            for one in rounds:
+                told = self._report(session, [asked[i] for i in one.values()], source)
+                found |= {index: told[key] for key, index in one.items()}
             session.commit()
         return [found[index] for index in range(len(asked))]
 
@@ -111,16 +122,22 @@ class AlertBook:
         return {key: int(alert_id) for key, alert_id in rows}
 
     def acknowledge(self, alert_id: int, by: str) -> bool:
-        """Note who has seen it; False where there is no such alert."""
+        """Note who has seen it; False where there is no such alert.
+
+        What happened once, such as a rollback, is over with that.
+        """
         with self._connection.within(self._seconds) as session:
             return bool(
                 session.execute(
                     self._text(
                         "UPDATE {table} SET acknowledged_at = "
                         "coalesce(acknowledged_at, now()), "
-                        "acknowledged_by = coalesce(acknowledged_by, %s) WHERE id = %s"
+                        "acknowledged_by = coalesce(acknowledged_by, %s), "
+                        "resolved_at = CASE WHEN kind = ANY (%s) "
+                        "THEN coalesce(resolved_at, now()) ELSE resolved_at END "
+                        "WHERE id = %s"
                     ),
-                    (by, alert_id),
+                    (by, list(_ONCE), alert_id),
                 )
             )
 
@@ -138,42 +155,52 @@ class AlertBook:
         self, *, open_only: bool = False, limit: int = 100
     ) -> list[dict[str, Any]]:
         """Return the same as plain mappings, None where nothing is."""
+        # Apart, so that the index on what is open is used.
+        open_ = sql.SQL(
+            "WHERE resolved_at IS NULL AND (key IS NOT NULL OR acknowledged_at IS NULL)"
+        )
         with self._connection.within(self._seconds) as session:
             rows = session.rows(
-                sql.SQL(
-                    "SELECT {columns} FROM {table} "
-                    "WHERE NOT %s OR (resolved_at IS NULL AND (key IS NOT NULL "
-                    "OR acknowledged_at IS NULL)) ORDER BY id DESC LIMIT %s"
-                ).format(
-                    columns=sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)),
-                    table=self._table,
+                sql.SQL("SELECT {} FROM {} {} ORDER BY id DESC LIMIT %s").format(
+                    sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)),
+                    self._table,
+                    open_ if open_only else sql.SQL(""),
                 ),
-                (open_only, limit),
+                (limit,),
             )
         return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
 
-    def _report(self, session: Session, alert: Alert, source: str) -> tuple[int, bool]:
-        row = session.rows(
+    def _report(
+        self, session: Session, alerts: list[Alert], source: str
+    ) -> dict[str, tuple[int, bool]]:
+        """Report alerts of different keys; return what ``report`` does, by key."""
+        rows = session.rows(
             self._text(
                 "INSERT INTO {table} AS a (kind, severity, stream, message, "
-                "detail, source, key) VALUES (%s, %s, %s, %s, %s, %s, %s) "
+                "detail, source, key) "
+                "SELECT kind, severity, stream, message, detail::jsonb, %s, key "
+                "FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], "
+                "%s::text[], %s::text[]) "
+                "AS given (key, kind, severity, stream, message, detail) "
+                # In one order for all, or two calls could wait for each other.
+                "ORDER BY key "
                 "ON CONFLICT (source, key) "
                 "WHERE resolved_at IS NULL AND key IS NOT NULL DO UPDATE SET "
                 "updated_at = now(), times_reported = a.times_reported + 1, "
                 "severity = excluded.severity, message = excluded.message, "
-                "detail = excluded.detail RETURNING id, times_reported"
+                "detail = excluded.detail RETURNING key, id, times_reported"
             ),
             (
-                alert.kind,
-                alert.severity,
-                alert.stream,
-                alert.message,
-                json.dumps(dict(alert.detail)),
                 source,
-                alert.key,
+                [alert.key for alert in alerts],
+                [alert.kind for alert in alerts],
+                [alert.severity for alert in alerts],
+                [alert.stream for alert in alerts],
+                [alert.message for alert in alerts],
+                [json.dumps(dict(alert.detail)) for alert in alerts],
             ),
-        )[0]
-        return int(row[0]), row[1] == 1
+        )
+        return {key: (int(alert_id), times == 1) for key, alert_id, times in rows}
 
     def _text(self, text: str) -> sql.Composed:
         return sql.SQL(text).format(table=self._table)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["DriftReports"]
 
 _SECONDS = 15.0
-_NOTHING = sql.SQL("")
+_NOTHING: sql.Composable = sql.SQL("")
 _COLUMNS = (
     "id, checked_at, stream, model_name, model_version, kind, window_start, "
     "window_end, state"
@@ -89,9 +89,12 @@ class DriftReports:
         kind: str | None = None,
         limit: int = 100,
         with_reports: bool = False,
+        with_reasons: bool = False,
     ) -> pd.DataFrame:
-        """Return verdicts, newest window first."""
+        """Return verdicts, newest window first; ``reason`` is each in a sentence."""
         report = sql.SQL(", report") if with_reports else _NOTHING
+        if with_reasons:
+            report += sql.SQL(", report ->> 'reason' AS reason")
         with self._connection.within(_SECONDS) as session:
             rows = session.rows(
                 self._text(
@@ -107,7 +110,7 @@ class DriftReports:
             )
             return pd.DataFrame(rows, columns=[*session.names()])
 
-    def _text(self, text: str, report: sql.SQL = _NOTHING) -> sql.Composed:
+    def _text(self, text: str, report: sql.Composable = _NOTHING) -> sql.Composed:
         return sql.SQL(text).format(
             table=self._table, columns=sql.SQL(_COLUMNS), report=report
         )

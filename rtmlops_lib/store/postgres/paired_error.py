@@ -42,6 +42,27 @@ def paired_error(
         ``block`` (microseconds since 1970, its beginning), ``rows``, ``first``,
         ``second``, in order of time.
     """
+    query = question(schema, spec)
+    session.execute(HASHED)
+    rows = session.rows(
+        query,
+        {
+            "block": block_seconds,
+            "since": since,
+            "until": until,
+            "name": model_name,
+            "role": first[0],
+            "version": first[1],
+            "other_role": second[0],
+            "other_version": second[1],
+        },
+    )
+    session.execute("COMMIT")
+    return pd.DataFrame(rows, columns=list(_NAMES))
+
+
+def question(schema: str, spec: StreamSpec) -> sql.Composed:
+    """Return the query itself."""
     if spec.target is None:
         raise UsageError(f"stream {spec.name!r} has no target")
     keys = [spec.time.field, *spec.identity_fields]
@@ -49,7 +70,7 @@ def paired_error(
     # that was off must not outweigh all others. Both sides come from one scan: of a
     # table that grew a moment ago the planner knows too little to join it to itself;
     # and it would ask for the floor again with each pair.
-    query = sql.SQL(
+    return sql.SQL(
         "WITH size AS MATERIALIZED "
         "(SELECT greatest(0.01 * percentile_cont(0.5) WITHIN GROUP "
         "(ORDER BY abs({target})), 1e-12) AS floor FROM {events} "
@@ -79,19 +100,3 @@ def paired_error(
             sql.SQL("e.{k} = p.{k}").format(k=sql.Identifier(name)) for name in keys
         ),
     )
-    session.execute(HASHED)
-    rows = session.rows(
-        query,
-        {
-            "block": block_seconds,
-            "since": since,
-            "until": until,
-            "name": model_name,
-            "role": first[0],
-            "version": first[1],
-            "other_role": second[0],
-            "other_version": second[1],
-        },
-    )
-    session.execute("COMMIT")
-    return pd.DataFrame(rows, columns=list(_NAMES))

@@ -39,8 +39,13 @@ class RetrainJobs:
         self, connection: Connection, schema: str, *, seconds: float = 15.0
     ) -> None:
         self._connection = connection
+        self._schema = schema
         self._seconds = seconds
         self._table = sql.Identifier(schema, "retrain_jobs")
+
+    def within(self, seconds: float) -> RetrainJobs:
+        """Return the same queue, with another patience."""
+        return RetrainJobs(self._connection, self._schema, seconds=seconds)
 
     def request(
         self,
@@ -62,7 +67,8 @@ class RetrainJobs:
             The new one, or the one that is open already; None during the cooldown.
         wait_seconds : float
             0 for a new job; -1 for one that was open; else how long the cooldown,
-            counted from the end of the last job, still lasts.
+            counted from the end of the last job, still lasts. A job that was cancelled
+            cools only what nobody asks for by hand: else a monitor would undo it.
         """
         while True:
             with self._connection.within(self._seconds) as session:
@@ -92,7 +98,7 @@ class RetrainJobs:
                     continue
                 # Asked only now that no other job can be open: one that ended while
                 # we came counts.
-                wait = self._cooling(session, model_name, cooldown_seconds)
+                wait = self._cooling(session, model_name, trigger, cooldown_seconds)
                 if wait > 0:
                     session.rollback()
                     return None, wait
@@ -118,6 +124,7 @@ class RetrainJobs:
         limit: int = 50,
         model_name: str | None = None,
         state: JobState | None = None,
+        trigger: str | None = None,
     ) -> list[RetrainJob]:
         """Return the jobs asked for last, newest first."""
         with self._connection.within(self._seconds) as session:
@@ -126,8 +133,14 @@ class RetrainJobs:
                 "SELECT {columns} FROM {table} "
                 "WHERE (%(name)s::text IS NULL OR model_name = %(name)s) "
                 "AND (%(state)s::text IS NULL OR state = %(state)s) "
+                "AND (%(trigger)s::text IS NULL OR trigger = %(trigger)s) "
                 "ORDER BY requested_at DESC, id LIMIT %(limit)s",
-                {"name": model_name, "state": state, "limit": limit},
+                {
+                    "name": model_name,
+                    "state": state,
+                    "trigger": trigger,
+                    "limit": limit,
+                },
             )
 
     def counts(self) -> dict[tuple[str, JobState], int]:
@@ -187,6 +200,28 @@ class RetrainJobs:
             detail=json.dumps(dict(detail or {})),
         )
 
+    def cancel(self, job_id: str, outcome: str) -> RetrainJob | None:
+        """End a job of which nothing came yet; its worker learns it with its next sign.
+
+        Returns
+        -------
+        RetrainJob or None
+            As it ended; None where there is no such job, where it ended before, and
+            where the version that a worker registered for it is just decided about.
+        """
+        try:
+            wanted = str(uuid.UUID(job_id))
+        except ValueError:
+            return None
+        with self._connection.within(self._seconds) as session:
+            return self._one(
+                session,
+                "UPDATE {table} SET state = 'cancelled', outcome = %s, step = '', "
+                "finished_at = now() WHERE id = %s::uuid AND (state = 'queued' "
+                "OR (state = 'running' AND version IS NULL)) RETURNING {columns}",
+                (outcome, wanted),
+            )
+
     def hand_back(self, job: RetrainJob, reason: str) -> bool:
         """Put a job back into the queue; it does not count as one of its attempts."""
         return self._change(
@@ -218,16 +253,18 @@ class RetrainJobs:
             )
         return touched == 1
 
-    def _cooling(self, session: Session, model_name: str, seconds: float) -> float:
+    def _cooling(
+        self, session: Session, model_name: str, trigger: str, seconds: float
+    ) -> float:
         if seconds <= 0:
             return 0.0
         since = session.value(
             self._text(
                 "SELECT extract(epoch FROM clock_timestamp() - max(finished_at)) "
                 "FROM {table} "
-                "WHERE model_name = %s AND state <> 'cancelled'"
+                "WHERE model_name = %s AND (state <> 'cancelled' OR %s <> 'manual')"
             ),
-            (model_name,),
+            (model_name, trigger),
         )
         return 0.0 if since is None else max(0.0, seconds - float(since))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from psycopg2 import sql
 
@@ -11,22 +11,26 @@ from rtmlops_lib.streams import StreamSpec, prediction_spec
 
 __all__ = ["first_time", "newest_time", "prediction_counts", "row_count"]
 
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)
+
 
 def newest_time(
     session: Session, schema: str, spec: StreamSpec, since: datetime | None
 ) -> datetime | None:
-    """Return the time of the newest stored event after ``since``."""
+    """Return the time of the newest stored event after ``since``.
+
+    One event of a clock that is years ahead must not be the newest for years: what
+    the codec would refuse as too far in the future is passed over here as well.
+    """
     found: datetime | None = session.value(
-        sql.SQL("SELECT max({time}) FROM {table} WHERE {time} >= %s").format(
-            time=sql.Identifier(spec.time.field),
-            table=sql.Identifier(schema, spec.table),
-        )
-        if since is not None
-        else sql.SQL("SELECT max({time}) FROM {table}").format(
+        sql.SQL(
+            "SELECT max({time}) FROM {table} WHERE {time} >= %s "
+            "AND {time} <= now() + %s * interval '1 second'"
+        ).format(
             time=sql.Identifier(spec.time.field),
             table=sql.Identifier(schema, spec.table),
         ),
-        (since,) if since is not None else None,
+        (since or _FIRST, spec.time.max_future_seconds),
     )
     return found
 

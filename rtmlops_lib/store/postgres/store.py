@@ -31,12 +31,14 @@ from rtmlops_lib.store.postgres import (
     offsets,
     paired_error,
     practice,
+    probes,
     reading,
     spans,
     stats,
     window_rows,
 )
 from rtmlops_lib.store.postgres.alert_book import AlertBook
+from rtmlops_lib.store.postgres.book_retention import BookRetention
 from rtmlops_lib.store.postgres.connection import Connection
 from rtmlops_lib.store.postgres.drift_reports import DriftReports
 from rtmlops_lib.store.postgres.probations import Probations
@@ -59,6 +61,10 @@ __all__ = ["PostgresStore"]
 LONG_SECONDS = 6 * 3600.0
 # What somebody at a keyboard waits for.
 DESK_SECONDS = 30.0
+# A loop asks it between two signs of life.
+PROBE_SECONDS = 15.0
+# The rows of one window, or what was made of them.
+WINDOW_SECONDS = 120.0
 # Deleting a million rows takes some seconds.
 RECOMPUTE_SECONDS = 600.0
 
@@ -76,6 +82,8 @@ class PostgresStore(Store):
         How the server's views show us.
     book_seconds : float
         How long a call of ``alerts`` or ``retrain_jobs`` may take.
+    keep : BookRetention, optional
+        For how long ``maintain`` keeps reports, alerts and episodes.
 
     Attributes
     ----------
@@ -100,8 +108,11 @@ class PostgresStore(Store):
         schema: str = "public",
         application_name: str = "rtmlops",
         book_seconds: float = 15.0,
+        keep: BookRetention | None = None,
     ) -> None:
         self.schema = schema
+        self._book_seconds = book_seconds
+        self._keep = BookRetention() if keep is None else keep
         self._loop = Connection(dsn, application_name=application_name)
         self._desk = Connection(dsn, application_name=application_name)
         self._writer = Writer(self._loop, schema)
@@ -217,29 +228,44 @@ class PostgresStore(Store):
 
         With ``since`` only later ones are looked at, which is faster.
         """
-        with self._desk.within(LONG_SECONDS) as session:
+        with self._desk.within(PROBE_SECONDS) as session:
             return spans.newest_time(session, self.schema, spec, since)
 
     def first_time(self, spec: StreamSpec, *, since: datetime) -> datetime | None:
         """Return the time of the first stored event from ``since`` on."""
-        with self._desk.within(LONG_SECONDS) as session:
+        with self._desk.within(PROBE_SECONDS) as session:
             return spans.first_time(session, self.schema, spec, since)
 
     def row_count(
         self, spec: StreamSpec, *, since: datetime, until: datetime | None = None
     ) -> tuple[int, float]:
         """Return how many events there are, and how many seconds they span."""
-        with self._desk.within(LONG_SECONDS) as session:
+        with self._desk.within(DESK_SECONDS) as session:
             return spans.row_count(session, self.schema, spec, since, until)
 
     def prediction_counts(
         self, spec: StreamSpec, model_name: str, *, since: datetime, until: datetime
     ) -> dict[tuple[str, int], int]:
         """Return how many events each role and version of a model predicted."""
-        with self._desk.within(LONG_SECONDS) as session:
+        with self._desk.within(PROBE_SECONDS) as session:
             return spans.prediction_counts(
                 session, self.schema, spec, model_name, since, until
             )
+
+    def has_events(self, spec: StreamSpec) -> bool:
+        """Return whether anything is stored of a stream."""
+        with self._desk.within(self._book_seconds) as session:
+            return probes.has_events(session, self.schema, spec)
+
+    def rows_since(
+        self, spec: StreamSpec, *, since: datetime, at_most: int
+    ) -> tuple[int, float]:
+        """Return how many events came since, and how many seconds they span.
+
+        They are counted up to ``at_most``; the seconds are those of all.
+        """
+        with self._desk.within(self._book_seconds) as session:
+            return probes.rows_since(session, self.schema, spec, since, at_most)
 
     def window_rows(
         self,
@@ -251,7 +277,7 @@ class PostgresStore(Store):
         one_series_in: int = 1,
     ) -> pd.DataFrame:
         """Return the events of a window, in no order; of one series in so many."""
-        with self._desk.within(LONG_SECONDS) as session:
+        with self._desk.within(WINDOW_SECONDS) as session:
             return window_rows.window_rows(
                 session, self.schema, spec, columns, since, until, one_series_in
             )
@@ -268,7 +294,7 @@ class PostgresStore(Store):
         one_series_in: int = 1,
     ) -> pd.DataFrame:
         """Return time, series, target and ``predicted`` of a window's events."""
-        with self._desk.within(LONG_SECONDS) as session:
+        with self._desk.within(WINDOW_SECONDS) as session:
             return window_rows.predicted_rows(
                 session,
                 self.schema,
@@ -296,7 +322,7 @@ class PostgresStore(Store):
 
         Each is named by role and version; see ``paired_error.paired_error``.
         """
-        with self._desk.within(LONG_SECONDS) as session:
+        with self._desk.within(WINDOW_SECONDS) as session:
             return paired_error.paired_error(
                 session,
                 self.schema,
@@ -313,7 +339,7 @@ class PostgresStore(Store):
         """Roll up, apply retention; return counts by task. One runs at a time."""
         specs = _with_derived(specs)
         with self._desk.within(LONG_SECONDS) as session:
-            return maintenance.maintain(session, self.schema, specs)
+            return maintenance.maintain(session, self.schema, specs, self._keep)
 
     def backfill(
         self,

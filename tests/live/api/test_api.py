@@ -11,20 +11,26 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
 
 from rtmlops_lib.models.aliases import Move, move_aliases
+from rtmlops_lib.models.bundle import MANIFEST
+from rtmlops_lib.models.bundle import MODEL as MODEL_FILE
 from rtmlops_lib.models.pipeline import train_power_model
 from rtmlops_lib.models.registry import ModelRegistry
 from rtmlops_lib.settings import Settings
+from rtmlops_lib.store import ModelEvent
 from rtmlops_lib.store.postgres import PostgresStore
 from rtmlops_lib.streams import builtin_specs
 from tests.support.api import TOKEN, RunningApi
+from tests.support.mlflow_server import MlflowServer
 from tests.support.power_rows import QUICK, simulated_batch, simulated_frame
 from tests.support.service import command, environment
 from tests.support.stacks import free_ports
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -81,6 +87,7 @@ def firing(fingerprint: str, **labels: str) -> dict[str, object]:
         ("POST", "/retrain"),
         ("GET", "/jobs"),
         ("GET", f"/jobs/{JOB}"),
+        ("POST", f"/jobs/{JOB}/cancel"),
         ("GET", "/models"),
         ("POST", "/models/x/promote"),
         ("POST", "/models/x/rollback"),
@@ -201,17 +208,46 @@ def test_a_job_can_be_followed_from_request_to_outcome(
     assert api.post("/retrain", json={"kind": "anomaly"}).status_code == 202
 
 
-def test_after_the_cooldown_there_is_a_second_job(
-    start: Callable[..., RunningApi], store: PostgresStore
+def test_a_training_can_be_cancelled_until_its_version_is_registered(
+    api: RunningApi, store: PostgresStore
 ) -> None:
-    api = start(RTMLOPS_API_COOLDOWN_SECONDS="1.5")
+    first = api.post("/retrain").json()
+    answer = api.post(f"/jobs/{first['id']}/cancel", json={"reason": "a mistake"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["state"] == "cancelled"
+    assert answer.json()["outcome"] == "cancelled through the API: a mistake"
+    assert answer.json() == api.get(f"/jobs/{first['id']}").json()
+    again = api.post(f"/jobs/{first['id']}/cancel")
+    assert again.status_code == 409
+    assert "ended before: cancelled" in again.json()["error"]
+    # It was no training: nothing has to cool.
+    second = api.post("/retrain")
+    assert second.status_code == 202
+    taken = store.retrain_jobs.take("worker")
+    assert taken is not None and store.retrain_jobs.registered(taken, 7)
+    late = api.post(f"/jobs/{taken.id}/cancel")
+    assert late.status_code == 409
+    assert "v7" in late.json()["error"]
+    assert store.retrain_jobs.finish(taken, "succeeded", "passed")
+    ended = api.post(f"/jobs/{taken.id}/cancel")
+    assert "ended before: succeeded" in ended.json()["error"]
+
+
+def test_after_the_cooldown_there_is_a_second_job(
+    api: RunningApi, site: Settings, store: PostgresStore
+) -> None:
     api.post("/retrain")
     taken = store.retrain_jobs.take("worker")
     assert taken is not None
     store.retrain_jobs.finish(taken, "failed", "")
     refused = api.post("/retrain")
     assert refused.status_code == 429
-    time.sleep(int(refused.headers["retry-after"]))
+    with closing(psycopg2.connect(site.database_url.get_secret_value())) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(
+            f"UPDATE {site.database_schema}.retrain_jobs SET finished_at = "
+            f"finished_at - interval '{refused.headers['retry-after']} s'"
+        )
     assert api.post("/retrain").status_code == 202
 
 
@@ -299,7 +335,7 @@ def test_who_sends_nothing_is_not_waited_for(module_api: RunningApi) -> None:
     def wait(half: bytes) -> bytes:
         with socket.create_connection(("127.0.0.1", module_api.port), 5) as client:
             client.sendall(half)
-            client.settimeout(18)
+            client.settimeout(120)
             answer = b""
             while data := client.recv(65_536):
                 answer += data
@@ -316,6 +352,8 @@ def test_unknown_things_and_methods_are_said(api: RunningApi, model: str) -> Non
     assert api.get("/nothing").status_code == 404
     assert api.get(f"/jobs/{JOB}").status_code == 404
     assert api.get("/jobs/none").status_code == 422
+    assert api.post(f"/jobs/{JOB}/cancel").status_code == 404
+    assert api.post("/jobs/none/cancel").status_code == 422
     assert api.post("/retrain", json={"stream": "none"}).status_code == 404
     assert api.post("/models/none/rollback", json={"reason": "x"}).status_code == 404
     missing = api.post(f"/models/{model}/promote", json={"version": 7})
@@ -429,6 +467,59 @@ def test_the_gate_is_asked_and_its_answer_given(
     assert registry.aliases(model)["champion"] == 1
 
 
+def test_a_gate_that_takes_too_long_is_given_up_and_moves_nothing(
+    start: Callable[..., RunningApi],
+    registry: ModelRegistry,
+    store: PostgresStore,
+    model: str,
+) -> None:
+    store.backfill([simulated_batch()])
+    spec = builtin_specs()["datacenter"]
+    train_power_model(
+        registry, store, model, spec, simulated_frame(), settings=QUICK, promote=False
+    )
+    before = registry.aliases(model), len(store.model_events(model))
+    api = start(RTMLOPS_API_GATE_SECONDS="0.001")
+    late = api.post(f"/models/{model}/promote", json={"version": 1})
+    assert late.status_code == 504, late.text
+    assert "nothing was moved, and nothing will be" in late.json()["error"]
+    assert "RTMLOPS_API_GATE_SECONDS" in late.json()["remedy"]
+    wait_until(
+        lambda: "move_given_up" in api.process.output(),
+        timeout=90,
+        what="the gate comes to its own end",
+    )
+    assert (registry.aliases(model), len(store.model_events(model))) == before
+    # What asks no gate has time enough.
+    body = {"version": 1, "force": True, "reason": "by hand"}
+    forced = api.post(f"/models/{model}/promote", json=body)
+    assert forced.status_code == 200, forced.text
+    assert registry.aliases(model) == {"champion": 1}
+
+
+def test_files_that_are_gone_are_named_and_nobody_is_asked_to_try_again(
+    api: RunningApi,
+    registry: ModelRegistry,
+    store: PostgresStore,
+    model: str,
+    mlflow: MlflowServer,
+) -> None:
+    spec = builtin_specs()["datacenter"]
+    made = train_power_model(
+        registry, store, model, spec, simulated_frame(), settings=QUICK, promote=False
+    ).version
+    place = f"artifacts/*/{made.run_id}/artifacts/model"
+    for name, gone in ((MODEL_FILE, f"no {MODEL_FILE} of"), ("*", MANIFEST)):
+        for file in mlflow.folder.glob(f"{place}/{name}"):
+            file.unlink()
+        answer = api.post(f"/models/{model}/promote", json={"version": 1})
+        assert answer.status_code == 409, answer.text
+        assert gone in answer.json()["error"]
+        assert f"{model} v1" in answer.json()["error"]
+        assert "retry-after" not in answer.headers
+    assert registry.aliases(model) == {"challenger": 1}
+
+
 def test_movers_at_once_take_turns(
     api: RunningApi, store: PostgresStore, versions: str
 ) -> None:
@@ -519,6 +610,89 @@ def test_only_an_alert_that_asks_for_it_retrains(
     assert one["retry_after"] > 590
 
 
+def test_grafana_learns_from_after_the_change_and_heeds_a_probation(
+    api: RunningApi, site: Settings, store: PostgresStore, model: str
+) -> None:
+    now = datetime.now(UTC)
+    changed = (now - timedelta(hours=9)).isoformat()
+    store.drift_reports.add(
+        stream="datacenter",
+        model_name=model,
+        model_version=2,
+        kind="error",
+        window_start=now - timedelta(hours=1),
+        window_end=now,
+        state="drift",
+        report={"change_point": changed},
+    )
+    watched = store.probations.begin(
+        model, 2, 1, started_at=now, ends_at=now + timedelta(days=1)
+    )
+    loud = grafana(firing("a", action="retrain"))
+
+    def asked() -> dict[str, object]:
+        answer = api.post("/alerts/grafana", json=loud)
+        assert answer.status_code == 200, answer.text
+        (one,) = answer.json()["retrain"]
+        return dict(one)
+
+    assert asked()["result"] == "cooldown"
+    store.probations.decide(watched, "rolled_back")
+    assert asked()["result"] == "cooldown"
+    assert store.retrain_jobs.newest() == []
+    with closing(psycopg2.connect(site.database_url.get_secret_value())) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(
+            f"UPDATE {site.database_schema}.probations SET decided_at = "
+            "decided_at - interval '601 s'"
+        )
+    found = asked()
+    assert found["result"] == "queued"
+    (job,) = store.retrain_jobs.newest()
+    assert job.options["change_point"] == changed
+
+
+def test_whether_all_is_well_is_told_while_every_place_is_taken(
+    api: RunningApi, site: Settings
+) -> None:
+    api.get("/alerts")
+    with closing(psycopg2.connect(site.database_url.get_secret_value())) as connection:
+        connection.cursor().execute(f"LOCK TABLE {site.database_schema}.alerts")
+        with ThreadPoolExecutor(6) as pool:
+            waiting = [pool.submit(api.get, "/alerts") for _ in range(6)]
+            answers = []
+            while not all(one.done() for one in waiting):
+                answers.append(api.ready())
+                time.sleep(0.2)
+        assert {one.result().status_code for one in waiting} == {503}
+    assert len(answers) > 3
+    assert set(map(str, answers)) == {str((200, []))}
+
+
+def test_a_pending_rollback_does_not_pass_for_another_move(
+    api: RunningApi,
+    registry: ModelRegistry,
+    store: PostgresStore,
+    versions: str,
+) -> None:
+    for version in (1, 2):
+        move_aliases(registry, store, versions, Move.promote(version))
+    with store.model_lock(versions) as ledger:
+        # A process that was killed wrote down no more than this.
+        ledger.plan(
+            [
+                ModelEvent(versions, "rollback", "previous", 1, None, reason="bad"),
+                ModelEvent(versions, "rollback", "champion", 2, 1, reason="bad"),
+            ]
+        )
+    body = {"version": 3, "force": True, "reason": "by hand"}
+    answer = api.post(f"/models/{versions}/promote", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["promoted"]
+    assert registry.aliases(versions) == {"champion": 3, "previous": 1}
+    assert registry.version(versions, 2).rolled_back == "bad"
+
+
 def test_an_old_or_odd_notification_is_recorded_as_well(
     api: RunningApi, store: PostgresStore
 ) -> None:
@@ -532,13 +706,18 @@ def test_an_old_or_odd_notification_is_recorded_as_well(
             "values": {"A": "NaN"},
         }
     )
-    huge = grafana(*(firing(f"h{i}", host=f"h{i}") for i in range(1_000)))
-    for body in (old, bare, nul, huge):
+    deep: dict[str, object] = {"A": 1}
+    for _ in range(600):
+        deep = {"A": deep}
+    nested = grafana({**firing("d"), "values": deep})
+    # As many as there may be.
+    huge = grafana(*(firing(f"h{i}", host=f"h{i}") for i in range(2_000)))
+    for body in (old, bare, nul, nested, huge):
         answer = api.post("/alerts/grafana", json=body)
         assert answer.status_code == 200, answer.text
     assert api.post("/alerts/grafana", json={"alerts": []}).status_code == 200
-    rows = store.alerts.records(limit=2_000)
-    assert len(rows) == 1_003
+    rows = store.alerts.records(limit=3_000)
+    assert len(rows) == 2_004
     assert {"Live error", "unnamed", "a\ufffdb"} <= {row["message"] for row in rows}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +33,7 @@ class Reader:
         self.page = page
         self.url = url
         self.wrong: list[str] = []
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on(
             "console",
             lambda m: self.wrong.append(m.text) if m.type == "error" else None,
@@ -132,11 +132,27 @@ def test_a_visit(
         assert "queued" in reader.text(f"[data-job='{job.id}']")
         assert page.url == f"{api.url}/"
 
-        # It keeps itself up to date.
+        # It keeps itself up to date, and what somebody is about to do as it is.
+        reason = f"{card} form[action='/page/retrain'] [name=reason]"
+        page.click(f"{card} details.versions summary")
+        page.click(f"{card} details.action >> text=Retrain")
+        page.locator(reason).press_sequentially("half a sen")
         taken = store.retrain_jobs.take("worker")
         assert taken is not None
         store.retrain_jobs.beat(taken, "growing trees")
         page.wait_for_selector(f"[data-job='{job.id}']:has-text('growing trees')")
+        page.keyboard.type("tence")
+        assert page.input_value(reason) == "half a sentence"
+        assert page.is_visible(f"{card} details.versions table")
+
+        # A training is cancelled.
+        page.click(f"[data-job='{job.id}'] button:text-is('Cancel')")
+        page.wait_for_selector(f"#note:has-text('{versions} is cancelled')")
+        assert "cancelled through the control page" in reader.text(
+            f"[data-job='{job.id}']"
+        )
+        assert not store.retrain_jobs.beat(taken)
+        assert page.locator("button:text-is('Cancel')").count() == 0
 
         # Roll back: not without a reason.
         page.click(f"{card} details.action >> text=Roll back")
@@ -157,6 +173,99 @@ def test_a_visit(
         page.click("text=Log out")
         page.wait_for_selector("#token")
         assert page.context.cookies() == []
+
+
+def test_a_form_about_what_is_no_more_does_not_stay(
+    chromium: Any,
+    api: RunningApi,
+    store: PostgresStore,
+    registry: ModelRegistry,
+    versions: str,
+) -> None:
+    filled(store, registry, versions)
+    with reading(chromium, api) as reader:
+        reader.log_in()
+        page, card = reader.page, f"[data-model='{versions}']"
+        page.click(f"{card} details.action >> text=Roll back")
+        assert page.is_visible(f"{card} >> text=Roll back to v1")
+        move_aliases(registry, store, versions, Move.promote(3))
+        page.wait_for_selector(f"{card}:has-text('champion v3')")
+        assert "Roll back to v2" in page.text_content(card)
+        assert "Roll back to v1" not in page.text_content(card)
+        # Whoever opened the old one opens the new one himself.
+        assert not page.is_visible(f"{card} form[action$='/rollback']")
+        assert reader.wrong == []
+
+
+def test_a_page_left_open_says_when_it_is_old_and_when_its_session_is_over(
+    chromium: Any, start: Any, versions: str
+) -> None:
+    api = start()
+    with reading(chromium, api) as reader:
+        reader.log_in()
+        page = reader.page
+        page.wait_for_selector("main[data-live]")
+        with page.expect_response(lambda answer: answer.status == 204):
+            page.context.clear_cookies()
+        page.wait_for_selector("#token")
+        assert versions not in page.content()
+        assert reader.wrong == []
+        reader.log_in()
+        page.wait_for_selector("main[data-live]")
+        api.process.kill()
+        page.wait_for_selector("#away:visible")
+        assert versions in reader.text("main")
+
+
+def test_a_proxys_page_does_not_take_the_place_of_ours(
+    chromium: Any, api: RunningApi, versions: str
+) -> None:
+    with reading(chromium, api) as reader:
+        reader.log_in()
+        page = reader.page
+        page.wait_for_selector("main[data-live]")
+
+        def answering(status: int) -> Callable[[Any], None]:
+            body = "<html><main>Sign in to the proxy</main></html>"
+            return lambda route: route.fulfill(
+                status=status, content_type="text/html", body=body
+            )
+
+        for status in (200, 502):
+            page.unroute_all()
+            page.route(f"{api.url}/", answering(status))
+            page.evaluate("document.getElementById('away').hidden = true")
+            page.wait_for_selector("#away:visible")
+            assert versions in reader.text("main")
+        page.unroute_all()
+        page.wait_for_selector("#away", state="hidden")
+
+
+def test_without_scripts_every_button_works(
+    chromium: Any,
+    api: RunningApi,
+    store: PostgresStore,
+    registry: ModelRegistry,
+    versions: str,
+) -> None:
+    for version in (1, 2):
+        move_aliases(registry, store, versions, Move.promote(version))
+    with reading(chromium, api, java_script_enabled=False) as reader:
+        reader.log_in()
+        page, card = reader.page, f"[data-model='{versions}']"
+        page.click(f"{card} details.action >> text=Retrain")
+        page.click(f"{card} >> text=Ask for a training")
+        page.wait_for_selector("#note:has-text('is queued')")
+        page.click("button:text-is('Cancel')")
+        page.wait_for_selector("#note:has-text('is cancelled')")
+        (job,) = store.retrain_jobs.newest()
+        assert job.state == "cancelled"
+        page.click(f"{card} details.action >> text=Roll back")
+        page.fill(f"{card} form[action$='/rollback'] [name=reason]", "errors doubled")
+        page.click("text=Roll back to v1")
+        page.wait_for_selector("#note:has-text('is rolled back: v1 serves')")
+        page.click("text=Log out")
+        page.wait_for_selector("#token")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -201,8 +310,21 @@ def test_what_is_injected_does_not_run(chromium: Any, api: RunningApi) -> None:
                 document.getElementById("link").click();
             }"""
         )
+        # Nor does what htmx would make a script of.
+        page.evaluate(
+            """() => {
+                const main = document.querySelector("main");
+                main.innerHTML += "<b id=b hx-on:click='window.pwned = 4' hx-get='/'"
+                    + " hx-trigger='click[window.pwned = 5]'"
+                    + " hx-vals='js:{x: window.pwned = 6}'>x</b>";
+                htmx.process(main);
+                document.getElementById("b").click();
+            }"""
+        )
         page.wait_for_timeout(300)
         assert page.evaluate("window.pwned") is None
+        assert page.evaluate("htmx.config.allowEval") is False
+        assert page.evaluate("document.querySelector('style')") is None
         assert any("Content Security Policy" in text for text in reader.wrong)
 
 
@@ -291,10 +413,14 @@ def test_without_a_session_the_page_shows_nothing(
         assert page.status_code == 200
         assert versions not in page.text
         assert 'id="token"' in page.text
+        asked = visitor.get("/", headers={"HX-Request": "true"})
+        assert (asked.status_code, asked.text) == (204, "")
+        assert asked.headers["hx-redirect"] == "/"
         for path in (
             "/page/retrain",
             f"/page/models/{versions}/rollback",
             "/page/alerts/1/acknowledge",
+            "/page/jobs/00000000-0000-0000-0000-000000000000/cancel",
             "/page/logout",
         ):
             answer = visitor.post(path, data={"form_token": own, "reason": "x"})

@@ -9,22 +9,23 @@ import pytest
 
 from rtmlops_lib.errors import CheckFailed
 from rtmlops_lib.models.aliases import Move
-from tests.support.loop_lab import HOUR, Feed, LoopLab, simulated
+from tests.support.loop_lab import FAST, HOUR, SLOW, Feed, LoopLab, simulated
 from tests.support.power_rows import START
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.live, pytest.mark.slow]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(600)]
 
 # As long as the trainer waits after a change: both champions know as much.
 LEARNED = 30.0
 STATIONARY = 8.0
 
 
+@pytest.mark.parametrize("loop_database", ["plain", "timescale"], indirect=True)
 def test_a_change_of_the_power_curve_is_found_learned_and_served(lab: LoopLab) -> None:
     lab.first_champion(LEARNED)
     begun = time.monotonic()
     marks: dict[str, tuple[float, float]] = {}
-    feed = Feed(lab, LEARNED)
+    feed = Feed(lab, LEARNED, ahead=2)
     change = 0.0
 
     def mark(name: str) -> None:
@@ -40,30 +41,35 @@ def test_a_change_of_the_power_curve_is_found_learned_and_served(lab: LoopLab) -
             mark("changed")
             wait_until(
                 lambda: lab.alert_is_open("model_error"),
-                timeout=90,
+                timeout=180,
                 every=0.2,
                 what="an alert",
             )
             mark("alert")
-            job = wait_until(lab.jobs, timeout=60, every=0.2, what="a job")[0]
+            job = wait_until(lab.jobs, timeout=120, every=0.2, what="a job")[0]
             mark("job")
+            feed.ahead = None
+            feed.wait_until(change + 31)
+            mark("rows")
+            feed.seconds_an_hour = SLOW
             done = wait_until(
-                lambda: lab.ended(job), timeout=150, every=0.2, what="it is trained"
+                lambda: lab.ended(job), timeout=180, every=0.2, what="it is trained"
             )
             mark("trained")
             assert done.state == "succeeded", done.outcome
             wait_until(
                 lambda: any(row[0] == 2 for row in lab.champions()),
-                timeout=60,
+                timeout=120,
                 every=0.2,
                 what="the new version serves",
             )
             mark("served")
+            feed.seconds_an_hour = FAST
             served = lab.champions()[-1][1]
             until = served + 7 * HOUR
-            wait_until(lambda: feed.moment > until, timeout=60, what="it served")
+            wait_until(lambda: feed.moment > until, timeout=180, what="it served")
             mark("recovered")
-        wait_until(lambda: lab.all_is_done, timeout=90, every=0.5, what="all is done")
+        wait_until(lambda: lab.all_is_done, timeout=180, every=0.5, what="all is done")
         for name in reversed(services):
             assert services[name].terminate() == 0, name
     changed = START + change * HOUR
@@ -91,20 +97,21 @@ def test_a_worse_challenger_scores_in_shadow_and_never_takes_over(
     lab.first_champion(LEARNED)
     with lab.running("storage", "predictor", "monitor", "trainer"):
         lab.wait_until_reading("storage", "predictor")
-        with Feed(lab, LEARNED) as feed:
+        with Feed(lab, LEARNED, seconds_an_hour=SLOW) as feed:
             job = lab.ask(settings={"kind": "linear"})
             done = wait_until(
-                lambda: lab.ended(job), timeout=120, every=0.2, what="it is judged"
+                lambda: lab.ended(job), timeout=180, every=0.2, what="it is judged"
             )
             assert (done.state, done.version) == ("refused", 2), done.outcome
             wait_until(
                 lambda: ("challenger", 2) in {row[:2] for row in lab.served()},
-                timeout=60,
+                timeout=120,
                 every=0.2,
                 what="it scores in shadow",
             )
+            feed.seconds_an_hour = FAST
             feed.wait_until(feed.hour + 6)
-        wait_until(lambda: lab.all_is_done, timeout=90, every=0.5, what="all is done")
+        wait_until(lambda: lab.all_is_done, timeout=180, every=0.5, what="all is done")
     version = lab.registry.version(lab.name, 2)
     assert version.tags["refused"] == done.outcome
     assert "lower error" in done.outcome
@@ -124,33 +131,34 @@ def test_a_version_that_passes_the_gate_and_fails_in_probation_is_rolled_back(
     learned = START + LEARNED * HOUR
     with lab.running("storage", "predictor", "monitor", "trainer"):
         lab.wait_until_reading("storage", "predictor")
-        with Feed(lab, LEARNED + 30.5, power_curve=1.2) as feed:
+        with Feed(lab, LEARNED + 30.5, power_curve=1.2, seconds_an_hour=SLOW) as feed:
             job = lab.ask(change_point=learned.isoformat())
             done = wait_until(
-                lambda: lab.ended(job), timeout=120, every=0.2, what="it is judged"
+                lambda: lab.ended(job), timeout=180, every=0.2, what="it is judged"
             )
             assert (done.state, done.version) == ("succeeded", 2), done.outcome
             wait_until(
                 lambda: ("previous", 1) in {row[:2] for row in lab.served()},
-                timeout=60,
+                timeout=120,
                 every=0.2,
                 what="the former champion scores in shadow",
             )
             feed.change(1.0)
+            feed.seconds_an_hour = FAST
             wait_until(
                 lambda: lab.registry.aliases(lab.name).get("champion") == 1,
-                timeout=90,
+                timeout=180,
                 every=0.2,
                 what="it is rolled back",
             )
             wait_until(
                 lambda: lab.last_champion() == 1,
-                timeout=60,
+                timeout=120,
                 every=0.2,
                 what="the former champion serves again",
             )
             feed.wait_until(feed.hour + 4)
-        wait_until(lambda: lab.all_is_done, timeout=90, every=0.5, what="all is done")
+        wait_until(lambda: lab.all_is_done, timeout=180, every=0.5, what="all is done")
     assert lab.registry.aliases(lab.name) == {"champion": 1}
     reason = lab.registry.version(lab.name, 2).rolled_back
     assert reason is not None and reason.startswith("probation: MAPE")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from rtmlops_lib.models.aliases import Move
 from rtmlops_lib.models.hot_models import ServedModel
 from rtmlops_lib.models.power import PowerModel
 from rtmlops_lib.models.registry import ModelRegistry
+from rtmlops_lib.monitoring import DriftVerdict
 from rtmlops_lib.services.monitor_metrics import MonitorMetrics
 from rtmlops_lib.services.predictor import predictions
 from rtmlops_lib.services.stream_monitor import StreamMonitor
@@ -21,6 +27,7 @@ from rtmlops_lib.streams import ColumnBatch, prediction_spec
 from tests.support.loop_lab import HOUR, LoopLab, simulated
 from tests.support.mlflow_server import MlflowServer
 from tests.support.power_rows import START
+from tests.support.service import command, environment
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -55,7 +62,14 @@ class Watched:
             stopping=threading.Event(),
         )
 
-    def live(self, hours: float, *, power_curve: float = 1.0, **factors: float) -> None:
+    def live(
+        self,
+        hours: float,
+        *,
+        power_curve: float = 1.0,
+        watched: bool = True,
+        **factors: float,
+    ) -> None:
         """Let hours of events pass; ``factors`` change inputs that do no harm."""
         for _ in range(int(hours)):
             batch = simulated(self.hour, self.hour + 1, power_curve=power_curve)
@@ -66,13 +80,34 @@ class Watched:
             self.lab.store.backfill([_scaled(batch, factors)])
             self.lab.store.backfill([said])
             self.hour += 1
-            self.problem = self.monitor.step()
+            if watched:
+                self.problem = self.monitor.step()
 
     def states(self, kind: str) -> list[str]:
         return [window["state"] for window in self.lab.windows(kind)]
 
     def alerts(self, *, open_only: bool = True) -> list[str]:
         return self.lab.store.alerts.newest(open_only=open_only)["kind"].tolist()
+
+
+class Commands:
+    """``rtmlops`` as a user calls it, in a lab's corner."""
+
+    def __init__(self, lab: LoopLab) -> None:
+        self._env = environment(lab.settings, COLUMNS="200")
+        self._folder = lab.folder
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            command(*arguments),
+            env=self._env,
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stderr
 
 
 def _scaled(batch: ColumnBatch, factors: dict[str, float]) -> ColumnBatch:
@@ -107,6 +142,58 @@ def test_every_window_is_judged_once_also_by_two_monitors(watched: Watched) -> N
     assert watched.lab.jobs() == []
 
 
+def test_between_windows_that_wait_the_probation_is_looked_at(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    while not watched.lab.windows("error"):
+        watched.live(1)
+    watched.live(6, watched=False)
+    # A turn's time is over with the first window.
+    watched.monitor = watched.new_monitor(monitor_poll_seconds=0.001)
+    looks: list[int] = []
+    look = watched.monitor._probation.step
+
+    def counted(*arguments: Any) -> Any:
+        looks.append(len(watched.lab.windows("error")))
+        return look(*arguments)
+
+    monkeypatch.setattr(watched.monitor._probation, "step", counted)
+    behind = []
+    while not behind or behind[-1]:
+        assert watched.monitor.step() is None
+        behind.append(watched.monitor.behind)
+    assert len(looks) >= 6
+    # One more window was judged before each look.
+    assert looks == [looks[0] + n for n in range(len(looks))]
+    assert behind == [True] * (len(looks) - 1) + [False]
+
+
+def test_a_fleet_too_small_for_a_verdict_on_its_error_says_what_helps(
+    lab: LoopLab,
+) -> None:
+    few = [f"srv-{number:02d}" for number in range(1, 11)]
+    hours = simulated(0, 18)
+    lab.store.backfill([hours.take(np.isin(hours.columns["server_id"], few))])
+    outcome = lab.train(trees=5)
+    # So few rows may not make a model that passes the gate.
+    lab.move(Move.promote(1, forced=True, reason="for the test"))
+    tag = outcome.version.tags["reference_lacks"]
+    assert "independent errors, 500 are needed; train on" in tag
+    monitor = StreamMonitor(
+        lab.settings,
+        lab.spec,
+        lab.registry,
+        lab.store,
+        MonitorMetrics(),
+        stopping=threading.Event(),
+    )
+    # Ready, for it watches the inputs; but nobody shall wait for a retraining.
+    assert monitor.step() is None
+    (note,) = monitor.notes
+    assert note.startswith(f"the live error of {lab.name} v1 is never judged")
+    assert tag in note
+
+
 def test_a_grown_error_asks_for_one_training_and_ends_when_it_is_back(
     watched: Watched,
 ) -> None:
@@ -138,6 +225,71 @@ def test_a_grown_error_asks_for_one_training_and_ends_when_it_is_back(
     assert watched.alerts() == ["model_error"]
     watched.live(5)
     assert watched.alerts() == []
+
+
+def test_a_kill_between_verdict_and_alert_costs_no_alert(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    watched.live(8)
+    monkeypatch.setattr(watched.monitor, "_alert", dies)
+    with pytest.raises(Killed):
+        watched.live(5, power_curve=1.2)
+    assert watched.states("error")[-1] == "drift"
+    assert watched.alerts() == [] and watched.lab.jobs() == []
+    watched.monitor = watched.new_monitor()
+    assert watched.monitor.step() is None
+    assert watched.alerts() == ["model_error"]
+    assert len(watched.lab.jobs()) == 1
+
+
+def test_a_grown_error_is_shown_explained_drawn_and_judged_again_by_the_commands(
+    watched: Watched, tmp_path: Path
+) -> None:
+    watched.live(8)
+    changed = START + watched.hour * HOUR
+    watched.live(5, power_curve=1.2)
+    rtmlops = Commands(watched.lab)
+    shown = json.loads(rtmlops("drift", "status", "--json"))
+    # Two of each window, newest first.
+    assert len(shown) == 20
+    ends = [datetime.fromisoformat(row["window_end"]) for row in shown]
+    assert ends == sorted(ends, reverse=True)
+    newest = next(row for row in shown if row["kind"] == "error")
+    assert (newest["state"], newest["model_version"]) == ("drift", 1)
+    assert "percentage error" in newest["reason"]
+    limited = json.loads(rtmlops("drift", "status", "--limit", "3", "--json"))
+    assert limited == shown[:3]
+    text = rtmlops("drift", "status")
+    assert str(newest["id"]) in text
+    assert f"error of {watched.lab.name} v1: drift: percentage error" in text
+
+    picture = tmp_path / "drift.png"
+    told = rtmlops("drift", "explain", str(newest["id"]), "--figure", str(picture))
+    assert "judged again from the stored numbers: drift" in told
+    assert "percentage error" in told and "the error began to grow at" in told
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    plain = json.loads(rtmlops("drift", "explain", str(newest["id"]), "--json"))
+    assert (plain["state"], plain["replayed"]) == ("drift", "drift")
+    assert plain["report"]["served"][0]["role"] == "champion"
+    found = datetime.fromisoformat(plain["report"]["change_point"])
+    assert abs(found - changed) <= timedelta(minutes=15)
+    # Every report is whole: each is judged again to what it was.
+    for kind in ("error", "input"):
+        for row in watched.lab.windows(kind):
+            verdict = DriftVerdict.from_dict(row["report"])
+            assert verdict.replay().state == row["state"], row["id"]
+    calm = next(row for row in shown if row["kind"] == "input")
+    told = rtmlops("drift", "explain", str(calm["id"]), "--figure", f"{picture}.svg")
+    assert "cpu_usage" in told
+    missing = rtmlops("drift", "explain", "999999", code=2)
+    assert "there is no drift report 999999" in missing
+    assert "drift status" in missing
 
 
 def test_drift_of_inputs_without_a_grown_error_warns_and_retrains_nothing(

@@ -93,6 +93,7 @@ def test_models_do_not_stand_in_each_others_way(world: World) -> None:
 @pytest.mark.parametrize("text", ["", "none", "'; DROP TABLE x", "0" * 500])
 def test_what_is_no_id_is_no_job(world: World, text: str) -> None:
     assert world.store.retrain_jobs.get(text) is None
+    assert world.store.retrain_jobs.cancel(text, "x") is None
 
 
 def test_workers_at_once_never_take_the_same_job(world: World) -> None:
@@ -203,6 +204,76 @@ def test_what_was_cancelled_cools_nothing(world: World) -> None:
     asked(world)
     world.store.retrain_jobs.finish(taken(world), "cancelled", "a mistake")
     assert asked(world, cooldown_seconds=600)[1] == 0.0
+
+
+def test_who_asks_by_himself_heeds_that_somebody_cancelled(world: World) -> None:
+    """Else the monitor would ask again ten seconds later."""
+    job, _ = asked(world, trigger="error_alert")
+    assert job is not None
+    assert world.store.retrain_jobs.cancel(job.id, "not now") is not None
+    nothing, wait = asked(world, trigger="error_alert", cooldown_seconds=600)
+    assert nothing is None
+    assert 540 < wait <= 600
+    assert asked(world, cooldown_seconds=600)[1] == 0.0
+
+
+def test_a_cancelled_job_is_its_workers_no_more(world: World) -> None:
+    jobs = world.store.retrain_jobs
+    asked(world)
+    job = taken(world)
+    assert jobs.beat(job, "fitting")
+    done = jobs.cancel(job.id.upper(), "a mistake")
+    assert done is not None and done.finished_at is not None
+    assert (done.state, done.outcome, done.step) == ("cancelled", "a mistake", "")
+    assert not done.open and not done.cancellable
+    assert not jobs.beat(job)
+    assert not jobs.registered(job, 7)
+    assert not jobs.finish(job, "succeeded", "after all", version=7)
+    assert not jobs.hand_back(job, "no")
+    assert jobs.cancel(job.id, "again") is None
+    assert jobs.get(job.id) == done
+
+
+def test_a_job_cancelled_in_the_queue_is_taken_by_nobody(world: World) -> None:
+    job, _ = asked(world)
+    assert job is not None and job.cancellable
+    assert world.store.retrain_jobs.cancel(job.id, "a mistake") is not None
+    assert world.store.retrain_jobs.take("a") is None
+    assert asked(world)[1] == 0.0
+
+
+def test_what_is_being_decided_about_cannot_be_cancelled(world: World) -> None:
+    jobs = world.store.retrain_jobs
+    asked(world)
+    job = taken(world)
+    assert jobs.registered(job, 7)
+    assert jobs.cancel(job.id, "too late") is None
+    seen = jobs.get(job.id)
+    assert seen is not None and seen.open and not seen.cancellable
+    assert jobs.hand_back(job, "stopped")
+    done = jobs.cancel(job.id, "in time")
+    assert done is not None and (done.state, done.version) == ("cancelled", 7)
+
+
+def test_of_a_cancellation_and_a_registration_one_wins(world: World) -> None:
+    with closing(PostgresStore(world.url, schema=world.schema)) as other:
+        other.retrain_jobs.newest(limit=1)
+        for turn in range(25):
+            world.store.retrain_jobs.request(f"model {turn}", stream="s")
+            job = taken(world)
+            barrier = threading.Barrier(2)
+
+            def cancel(
+                job: RetrainJob = job, barrier: threading.Barrier = barrier
+            ) -> bool:
+                barrier.wait(60)
+                return other.retrain_jobs.cancel(job.id, "x") is not None
+
+            with ThreadPoolExecutor(1) as pool:
+                cancelled = pool.submit(cancel)
+                barrier.wait(60)
+                registered = world.store.retrain_jobs.registered(job, turn + 1)
+                assert cancelled.result(60) != registered
 
 
 def test_a_job_that_ends_while_others_ask_still_cools(world: World) -> None:

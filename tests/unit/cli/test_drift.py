@@ -114,10 +114,12 @@ class Reports:
     def get(self, number: int) -> dict | None:
         return next((row for row in self.rows if row["id"] == number), None)
 
-    def list(self, limit: int) -> pd.DataFrame:
+    def list(self, limit: int, with_reasons: bool) -> pd.DataFrame:
         newest = sorted(self.rows, key=lambda row: -row["id"])[:limit]
+        newest = [{**row, "reason": row["report"]["reason"]} for row in newest]
         columns = ["id", "checked_at", "stream", "kind", "model_name"]
         columns += ["model_version", "window_start", "window_end", "state", "report"]
+        columns.append("reason")
         return pd.DataFrame(newest, columns=columns)
 
 
@@ -134,6 +136,30 @@ def store(monkeypatch):
 
     monkeypatch.setattr(drift, "_store", lambda schema: Store())
     return Store.drift_reports
+
+
+def grown(number: int) -> dict:
+    """Return an error's report as a monitor writes it: with more than its verdict."""
+    from rtmlops_lib.monitoring import ErrorReference, ErrorWatch
+
+    random = np.random.default_rng(1)
+    time = np.arange(12_000) * 60_000_000
+    error = np.abs(random.normal(0, 0.02, 12_000))
+    error[11_000:] *= 3
+    watch = ErrorWatch(
+        ErrorReference.of_errors(
+            time[:9_600], error[:9_600], window=pd.Timedelta(hours=4).to_pytimedelta()
+        )
+    )
+    for at in range(9_600, 12_000, 240):
+        verdict = watch.check(time[at : at + 240], error[at : at + 240])
+    report = {**verdict.to_dict(), "bins": [[0, 1, 0.5]], "served": [{"role": "x"}]}
+    return {
+        **stored(number),
+        "kind": "error",
+        "state": verdict.state,
+        "report": json.loads(json.dumps(report)),
+    }
 
 
 def stored(number: int) -> dict:
@@ -175,6 +201,21 @@ def test_a_stored_report_is_explained_drawn_and_judged_again(store, tmp_path, ca
     assert json.loads(capsys.readouterr().out)["replayed"] == "drift"
     with pytest.raises(UsageError, match="no drift report 8"):
         drift.explain(8)
+
+
+def test_a_report_of_an_error_is_explained_as_a_monitor_wrote_it(
+    store, tmp_path, capsys
+):
+    from rtmlops_lib.cli import drift
+
+    store.rows.append(grown(3))
+    drift.explain(3, figure=tmp_path / "why.svg")
+    told = capsys.readouterr().out
+    assert "report 3: datacenter, error of power v3" in told
+    assert "the error began to grow at" in told
+    assert "judged again from the stored numbers: drift" in told
+    drift.status(limit=5)
+    assert "error of power v3: drift: percentage error" in capsys.readouterr().out
 
 
 def test_status_lists_the_newest_reports_first(store, capsys):

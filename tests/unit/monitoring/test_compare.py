@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy import signal
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.monitoring import DriftVerdict
 from rtmlops_lib.monitoring.compare import compare_frames
+from rtmlops_lib.monitoring.joint_reference import TOGETHER
 
 
 def plant(n, seed, *, shift=0.0, start="2026-03-02", freq="1min"):
@@ -82,15 +84,56 @@ def test_each_kind_of_change_is_found_where_it_is(reference, what, feature):
     assert feature in found.verdict.reason
 
 
-def test_the_order_of_rows_and_copies_of_them_do_not_matter(reference):
+def test_the_order_of_rows_does_not_matter(reference):
     current = plant(7 * 1_440, 2, start="2026-03-16")
     plain = compare_frames(reference, current)
-    messy = pd.concat([current, current[:300]]).sample(frac=1, random_state=1)
-    found = compare_frames(reference.sample(frac=1, random_state=2), messy)
-    assert [row.effect for row in found.verdict.features] == [
-        row.effect for row in plain.verdict.features
-    ]
+    found = compare_frames(
+        reference.sample(frac=1, random_state=2), current.sample(frac=1, random_state=1)
+    )
+    assert found.verdict.features == plain.verdict.features
+
+
+def test_rows_that_stand_twice_are_left_out_where_series_have_names(reference):
+    current = plant(7 * 1_440, 2, start="2026-03-16")
+    plain, found = (
+        compare_frames(reference, rows, series_column="site")
+        for rows in (current, pd.concat([current, current[:300]]))
+    )
+    assert found.verdict.features == plain.verdict.features
     assert "300 rows that stood twice left out" in found.notes
+
+
+def test_two_equal_events_of_one_second_are_two_events():
+    def log(n, seed, busy, start):
+        random = np.random.default_rng(seed)
+        second = np.sort(random.integers(0, 86_400, n))
+        return pd.DataFrame(
+            {
+                "time": pd.Timestamp(start) + pd.to_timedelta(second, unit="s"),
+                # Pages that are asked for often are so in the same second, too.
+                "page": random.choice(["home", "rare"], n, p=[busy, 1 - busy]),
+                "status": 200,
+            }
+        )
+
+    calm, same = (log(100_000, n, 0.5, f"2026-03-0{n}") for n in (1, 2))
+    found = compare_frames(calm, same)
+    assert found.current_rows == 100_000
+    assert any("rows stand twice and are kept" in note for note in found.notes)
+    moved = compare_frames(calm, log(100_000, 3, 0.9, "2026-03-03"))
+    assert states(moved)["page"] == "drift"
+
+
+def test_rows_of_the_reference_that_are_current_as_well_are_left_out_of_it(reference):
+    current = plant(7 * 1_440, 2, start="2026-03-16", shift=0.5)
+    plain = compare_frames(reference, current)
+    mixed = compare_frames(pd.concat([reference, current]), current)
+    assert mixed.verdict.features == plain.verdict.features
+    said = "10,080 rows of the reference are among the current ones: left out of it"
+    assert said in mixed.notes
+    itself = compare_frames(reference, reference)
+    assert itself.verdict.state == "stable"
+    assert any(note.startswith("every row of the ref") for note in itself.notes)
 
 
 def test_a_finer_sampling_step_is_no_drift(reference):
@@ -294,3 +337,184 @@ def test_a_changed_report_does_not_replay_to_the_same_state(reference):
         window["marks"] = dict.fromkeys(window["marks"], 0)
     assert verdict.state == "drift"
     assert DriftVerdict.from_dict(plain).replay().state == "stable"
+
+
+def rack(n, seed, *, bond=0.9, start="2026-03-02", freq="1min", columns=4):
+    """Return numbers of which the first two go together; each alone is a plain one."""
+    random = np.random.default_rng(seed)
+    x = signal.lfilter([1], [1, -0.8], random.normal(size=(columns, n))) * 0.6
+    x[1] = bond * x[0] + np.sqrt(1 - bond**2) * x[1]
+    frame = pd.DataFrame(
+        {f"x{k}": 10.0 * k + column for k, column in enumerate(x)},
+        index=pd.date_range(start, periods=n, freq=freq, tz="UTC", name="time"),
+    )
+    return frame.reset_index()
+
+
+@pytest.fixture(scope="module")
+def racks():
+    return rack(14 * 1_440, 1)
+
+
+@pytest.mark.parametrize("bond", [0.0, -0.9, 0.4])
+def test_numbers_that_no_longer_go_together_are_seen_though_each_is_as_it_was(
+    racks, bond
+):
+    found = compare_frames(racks, rack(7 * 1_440, 2, bond=bond, start="2026-03-16"))
+    alone = {n: s for n, s in states(found).items() if n != TOGETHER}
+    assert set(alone.values()) == {"stable"}
+    assert states(found)[TOGETHER] == "drift"
+    assert found.verdict.state == "drift"
+    assert TOGETHER in found.verdict.reason
+    (note,) = (note for note in found.notes if "go together differently" in note)
+    assert note.startswith("x0 and x1 go together differently: rank correlation 0.9")
+
+
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_numbers_that_go_together_as_ever_are_left_alone(racks, seed):
+    found = compare_frames(racks, rack(7 * 1_440, seed, start="2026-03-16"))
+    assert states(found)[TOGETHER] == "stable"
+    assert not [note for note in found.notes if "together" in note]
+
+
+def test_a_number_that_moved_by_itself_is_not_told_of_twice(racks):
+    moved = rack(7 * 1_440, 2, start="2026-03-16")
+    moved["x1"] = 3 * moved["x1"] + 1
+    moved["x2"] = np.where(np.arange(len(moved)) % 3, moved["x2"], np.nan)
+    found = compare_frames(racks, moved)
+    assert states(found)["x1"] == states(found)["x2"] == "drift"
+    assert states(found)[TOGETHER] == "stable"
+
+
+def test_what_goes_together_can_be_replayed_and_is_the_same_in_any_order(racks):
+    current = rack(7 * 1_440, 2, bond=0.2, start="2026-03-16")
+    found = compare_frames(racks, current)
+    mixed = compare_frames(
+        racks.sample(frac=1, random_state=1), current.sample(frac=1, random_state=2)
+    )
+    assert mixed.verdict.features == found.verdict.features
+    for verdict in found.verdicts:
+        copy = DriftVerdict.from_dict(json.loads(json.dumps(verdict.to_dict())))
+        assert copy.replay() == verdict
+    row = next(row for row in found.verdict.features if row.name == TOGETHER)
+    assert row.adjusted_p is not None and row.adjusted_p < 1e-6
+    assert found.over(TOGETHER) >= found.judged - 1
+
+
+def test_counts_and_flags_as_numbers_do_not_give_a_file_away(racks):
+    def coarse(frame):
+        # Few values each, and other shares of them.
+        return frame.assign(x0=frame["x0"].round(), x2=(frame["x2"] > 20.5).astype(int))
+
+    current = rack(7 * 1_440, 2, start="2026-03-16")
+    found = compare_frames(coarse(racks), coarse(current))
+    assert states(found)[TOGETHER] == "stable"
+
+
+def test_one_number_or_a_handful_of_rows_have_nothing_to_go_together(racks):
+    current = rack(7 * 1_440, 2, start="2026-03-16")
+    alone = compare_frames(racks[["time", "x0"]], current[["time", "x0"]])
+    assert TOGETHER not in states(alone)
+    sparse = compare_frames(racks[::60], current[::60])
+    assert TOGETHER not in states(sparse)
+    gone = compare_frames(racks, current.assign(x3=np.nan))
+    assert TOGETHER not in states(gone)
+    assert states(gone)["x3"] == "drift"
+
+
+def test_it_takes_a_bounded_time_however_many_windows_there_are():
+    reference, current = (
+        rack(100_000, seed, freq="30s", columns=10, start=start)
+        for seed, start in ((1, "2026-03-02"), (2, "2026-06-02"))
+    )
+    # By the processor's time: how busy the machine is besides does not matter.
+    begun = time.process_time()
+    found = compare_frames(reference[:10_000], current)
+    assert time.process_time() - begun < 20
+    assert found.judged > 100
+    rows = [v for v in found.verdicts if any(r.name == TOGETHER for r in v.features)]
+    assert len(rows) == 40
+    assert any("judged in the newest 40 of" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("where", ["current", "both"])
+def test_a_few_cells_that_are_no_numbers_do_not_make_texts_of_a_column(
+    reference, where
+):
+    def spoiled(frame):
+        column = frame["Druck [bar]"].round(3).astype(object)
+        column.iloc[[5, 700]] = ["error", "n.v."]
+        return frame.assign(**{"Druck [bar]": column})
+
+    current = plant(7 * 1_440, 2, start="2026-03-16")
+    first = spoiled(reference) if where == "both" else reference
+    found = compare_frames(first, spoiled(current))
+    assert states(found)["Druck [bar]"] == "stable"
+    assert any("2 cells that are no numbers" in note for note in found.notes)
+    moved = plant(7 * 1_440, 2, start="2026-03-16", shift=1.0)
+    assert states(compare_frames(first, spoiled(moved)))["Druck [bar]"] == "drift"
+
+
+def test_labels_that_are_numbers_are_the_same_however_they_were_read():
+    random = np.random.default_rng(1)
+    labels = random.choice(["12", "13", "14"], 6_000)
+    labels[7] = "B7"
+    frame = pd.DataFrame({"room": labels, "x": random.normal(size=6_000)})
+    later = pd.DataFrame(
+        {"room": random.choice([12, 13, 14], 3_000), "x": random.normal(size=3_000)}
+    )
+    assert states(compare_frames(frame, later))["room"] == "stable"
+    later["room"] += 1
+    assert states(compare_frames(frame, later))["room"] == "drift"
+
+
+def test_a_constant_column_does_not_make_a_verdict_of_none():
+    random = np.random.default_rng(1)
+    walk = signal.lfilter([1], [1, -0.995], random.normal(size=20_000))
+    frame = pd.DataFrame({"x": walk, "site": "north"})
+    found = compare_frames(frame[:10_000], frame[10_000:])
+    assert found.verdict.state == "unknown"
+    assert set(states(found).values()) == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "%d/%m/%Y %H:%M",
+        "%m/%d/%Y %H:%M",
+        "%d.%m.%Y %H:%M:%S",
+        "%b %d %Y %H:%M",
+        "%Y-%m-%d %H:%M",
+    ],
+)
+def test_times_are_read_as_they_were_meant(reference, written):
+    current = plant(7 * 1_440, 2, start="2026-03-16")
+    plain = compare_frames(reference, current)
+    first, second = (
+        frame.assign(Zeit=frame["Zeit"].dt.strftime(written))
+        for frame in (reference, current)
+    )
+    found = compare_frames(first, second, time_column="Zeit")
+    assert found.calibration.cycle == plain.calibration.cycle
+    assert found.verdict.features == plain.verdict.features
+
+
+def test_times_that_may_mean_two_things_are_refused():
+    days = pd.date_range("2026-02-01", periods=12)
+    frame = pd.DataFrame({"when": days.strftime("%d/%m/%Y"), "x": np.arange(12.0)})
+    with pytest.raises(UsageError, match="days and months of 'when' cannot be told"):
+        compare_frames(frame, frame, time_column="when")
+    numbers = frame.assign(when=days.strftime("%Y%m%d").astype(int))
+    with pytest.raises(UsageError, match="20260201, a day written as a number"):
+        compare_frames(numbers, numbers, time_column="when")
+
+
+def test_a_year_against_a_day_is_judged_where_it_is_newest():
+    def ticks(days, seed, start):
+        random = np.random.default_rng(seed)
+        time = pd.date_range(start, periods=days * 720, freq="2min", tz="UTC")
+        return pd.DataFrame({"time": time, "x": random.normal(size=len(time))})
+
+    found = compare_frames(ticks(1, 1, "2026-01-01"), ticks(90, 2, "2026-01-02"))
+    assert len(found.verdicts) == 1_000
+    assert any("the newest 1,000 are judged" in note for note in found.notes)

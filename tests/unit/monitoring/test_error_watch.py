@@ -191,3 +191,29 @@ def test_a_steady_level_has_no_change_point():
     x = np.random.default_rng(3).normal(1.0, 0.2, 500)
     assert change_point(x, np.ones(500), 1.0, 0.2).best is None
     assert level_shift(np.array([3.0, 2.0, 1.0])) == 0
+
+
+def test_a_reference_that_can_never_judge_says_what_helps(reference):
+    assert reference.lacks is None
+    few = [x[: len(x) // 100] for x in errors(0, 600, 1)]
+    small = ErrorReference.of_errors(*few[:2], series=few[2], window=WINDOW)
+    assert small.effective_rows < 500
+    assert "500 are needed; train on" in small.lacks
+    assert "RTMLOPS_TRAIN_AFTER_CHANGE_HOURS" in small.lacks
+    # As many times as it says are enough.
+    times = float(small.lacks.split("train on ")[1].split(" times")[0])
+    assert times * small.effective_rows >= 499
+    short = ErrorReference.of_errors(
+        *few[:2],
+        series=few[2],
+        window=WINDOW,
+        settings=DriftSettings(min_effective_rows=small.effective_rows, min_chunks=99),
+    )
+    assert "chunks of a window, 99 are needed" in short.lacks
+    seldom = DriftSettings(memory=1, min_effective_rows=0.9 * reference.effective_rows)
+    time, error, series = errors(0, 600, 1)
+    lonely = ErrorReference.of_errors(
+        time, error, series=series, window=WINDOW, settings=seldom
+    )
+    assert "1 windows are worth" in lonely.lacks
+    assert "RTMLOPS_MONITOR_WINDOW_SECONDS" in lonely.lacks

@@ -206,3 +206,24 @@ def test_a_calibration_that_cannot_be_is_refused(given, words):
         Calibration.of_frame(pd.DataFrame({"id": np.arange(99)}), window=10)
     with pytest.raises(UsageError, match="can never be over"):
         DriftSettings(needed=6)
+
+
+def test_a_feature_that_drifts_does_not_hide_the_next():
+    random = np.random.default_rng(1)
+    both = pd.DataFrame(random.normal(size=(12_000, 2)), columns=["a", "b"])
+    settings = DriftSettings(min_effective_rows=0, cooldown=6)
+    judge = DriftJudge(Calibration.of_frame(both, window=WINDOW, settings=settings))
+    law = stats.norm.ppf((np.arange(WINDOW) + 0.5) / WINDOW)
+    found = [
+        judge.judge(pd.DataFrame({"a": law + 2 * (at >= 5), "b": law + 2 * (at >= 30)}))
+        for at in range(45)
+    ]
+    assert [at for at, verdict in enumerate(found) if verdict.alert] == [7, 32]
+    assert set(found[32].after.told) == {"a", "b"}
+    # Within the cooldown of the first it waits, and is told of then.
+    judge = DriftJudge(judge.calibration)
+    found = [
+        judge.judge(pd.DataFrame({"a": law + 2 * (at >= 5), "b": law + 2 * (at >= 7)}))
+        for at in range(30)
+    ]
+    assert [at for at, verdict in enumerate(found) if verdict.alert] == [7, 14]

@@ -153,6 +153,12 @@ def test_a_classifier_sees_a_relation_that_no_column_shows():
     assert same.p_value > 0.01
 
 
+def test_a_classifier_of_what_never_changes_tells_nothing_apart():
+    same = DomainClassifier().compare(np.ones((200, 2)), np.ones((300, 2)))
+    assert same.effect == 0
+    assert same.p_value == pytest.approx(0.5)
+
+
 def test_a_classifier_wants_the_same_columns_and_some_rows():
     rows = np.zeros((30, 2))
     with pytest.raises(UsageError, match="2 and 3 columns"):

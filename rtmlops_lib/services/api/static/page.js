@@ -1,55 +1,34 @@
-// Brings the page up to date while somebody looks at it, unless he is about to act.
+// htmx keeps the page up to date, by attributes; here is what these cannot say.
 "use strict";
-
-const EVERY_MS = 5000;
-
-function busy() {
-  const main = document.querySelector("main[data-live]");
-  return document.hidden
-    || main.querySelector("details.action[open]") !== null
-    || main.contains(document.activeElement);
-}
-
-let asking = false;
-
-async function refresh() {
-  if (asking || busy()) return;
-  asking = true;
-  try {
-    await replace();
-  } finally {
-    asking = false;
-  }
-}
-
-async function replace() {
-  const away = document.getElementById("away");
-  let text;
-  try {
-    const answer = await fetch("/", { cache: "no-store" });
-    text = await answer.text();
-  } catch {
-    away.hidden = false;
-    return;
-  }
-  away.hidden = true;
-  const next = new DOMParser().parseFromString(text, "text/html");
-  const fresh = next.querySelector("main[data-live]");
-  if (fresh === null) {
-    location.replace("/");
-    return;
-  }
-  if (busy()) return;
-  const main = document.querySelector("main[data-live]");
-  for (const open of main.querySelectorAll("details[open]")) {
-    const same = [...fresh.querySelectorAll("details")]
-      .find((one) => one.dataset.key === open.dataset.key);
-    if (same !== undefined) same.open = true;
-  }
-  main.replaceWith(fresh);
-  document.querySelector(".when").textContent = next.querySelector(".when").textContent;
-}
 
 // What was said of the last button is not said again when the page is loaded anew.
 history.replaceState(null, "", "/");
-setInterval(refresh, EVERY_MS);
+
+const main = () => document.querySelector("main[data-live]");
+const away = (is) => { document.getElementById("away").hidden = !is; };
+let kept = [];
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden) event.preventDefault();
+});
+document.addEventListener("htmx:sendError", () => away(true));
+document.addEventListener("htmx:timeout", () => away(true));
+
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  // A proxy's page, whatever its status, must not take the place of ours.
+  const ours = detail.shouldSwap && detail.serverResponse.includes("<main data-live");
+  away(!ours);
+  // Nor may a button be replaced between its press and its release.
+  detail.shouldSwap = ours && main().querySelector(":active") === null;
+  kept = [...main().querySelectorAll("details[open], .scroll")]
+    .map((one) => [one.id, one.open, one.scrollLeft]);
+});
+
+document.addEventListener("htmx:afterSwap", () => {
+  for (const [id, open, left] of kept) {
+    const same = document.getElementById(id);
+    if (same === null) continue;
+    if (open) same.open = true;
+    same.scrollLeft = left;
+  }
+});

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from rtmlops_lib.services.api import ApiContext, create_app
 from rtmlops_lib.services.api.credentials import SESSION_SECONDS, Credentials
 from rtmlops_lib.services.api.grafana import GrafanaNotification, storable
 from rtmlops_lib.services.api.middleware import Gate
+from rtmlops_lib.services.api.page import htmx_script
 from rtmlops_lib.services.api.rendering import render
 from rtmlops_lib.services.api.workers import Workers
 from rtmlops_lib.settings import Settings
@@ -170,6 +172,12 @@ def test_what_a_call_raises_is_raised() -> None:
 
     with pytest.raises(KeyError):
         asyncio.run(Workers("x", at_once=1, seconds=5).run(fail))
+
+
+def test_htmx_is_there_without_django() -> None:
+    script = htmx_script().decode()
+    assert 'version:"2.' in script
+    assert "django" not in sys.modules
 
 
 def test_pages_render_without_anything_to_show() -> None:
