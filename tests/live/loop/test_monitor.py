@@ -82,6 +82,8 @@ class Watched:
             self.hour += 1
             if watched:
                 self.problem = self.monitor.step()
+            while watched and self.monitor.behind:
+                self.problem = self.monitor.step()
 
     def states(self, kind: str) -> list[str]:
         return [window["state"] for window in self.lab.windows(kind)]

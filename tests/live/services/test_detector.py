@@ -62,10 +62,15 @@ def test_starts_at_once_without_a_registry_and_shows_what_it_does(
             lambda: get_json(port, "/readyz")[0] == 200, timeout=40, what="it is ready"
         )
         wait_until(lambda: len(lab.scores()) == 864, timeout=20, what="all is scored")
+        labels = 'service="detector",stream="datacenter_anomalies"'
+        # Counted once the rows are there to be seen.
+        wait_until(
+            lambda: metrics(port).get(f"rtmlops_rows_total{{{labels}}}") == 864,
+            timeout=20,
+            what="all is counted",
+        )
         found = metrics(port)
         assert running.terminate() == 0
-    labels = 'service="detector",stream="datacenter_anomalies"'
-    assert found[f"rtmlops_rows_total{{{labels}}}"] == 864
     for model in ("power", "forest"):
         name = f'rtmlops_registry_up{{model="{model}",stream="datacenter"}}'
         assert found[name] == 0
