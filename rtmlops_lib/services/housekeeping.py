@@ -7,7 +7,7 @@ from collections.abc import Collection
 from rtmlops_lib.logs import get_logger
 from rtmlops_lib.services.cadence import Cadence
 from rtmlops_lib.services.pipeline import Pipeline
-from rtmlops_lib.services.report import Report, partition_names
+from rtmlops_lib.services.report import Report
 from rtmlops_lib.transport import EventConsumer, TransportUnavailable
 
 __all__ = ["Housekeeping"]
@@ -58,10 +58,7 @@ class Housekeeping:
         if self._cadence.due("topics", TOPIC_CHECK_SECONDS):
             ids = consumer.topic_ids()
             self._report.absent(self._topics - ids.keys())
-            stale = self._pipeline.owned.recreated(ids)
-            if stale:
-                log.warning("topic_recreated", partitions=partition_names(stale))
-                self._pipeline.reclaim(consumer, stale)
+            self._pipeline.give_up_recreated(consumer, ids)
 
     def commit(self, consumer: EventConsumer) -> None:
         """Tell Kafka what is stored, for its lag tools."""

@@ -174,6 +174,15 @@ class Pipeline:
         """Forget everything of every partition."""
         self.drop([owned.tp for owned in self.owned])
 
+    def give_up_recreated(
+        self, consumer: EventConsumer, topic_ids: Mapping[str, str]
+    ) -> None:
+        """Begin anew with partitions whose topic is gone, or is another one by now."""
+        stale = self.owned.recreated(topic_ids)
+        if stale:
+            log.warning("topic_recreated", partitions=partition_names(stale))
+            self.reclaim(consumer, stale)
+
     def reclaim(
         self, consumer: EventConsumer, partitions: Collection[TopicPartition]
     ) -> None:
@@ -293,6 +302,11 @@ class Pipeline:
                 return
         due = self.intake.due_in()
         if due == 0.0:
+            if self._states.active:
+                # Rows of a topic that was made anew are the same when they are read
+                # again; what the old one's state makes of them is not, and would stay.
+                # All that is in hand was polled before this answer.
+                self.give_up_recreated(consumer, consumer.topic_ids())
             task = self._write_task()
             if task is not None:
                 self._writer.start(task)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtmlops_lib.services import state_keeper
+from rtmlops_lib.services import housekeeping, state_keeper
 from rtmlops_lib.streams import TopicPartition
 from tests.support.foreign import event
 from tests.support.memory_store import MemoryStore
@@ -259,6 +259,22 @@ def test_a_topic_made_anew_is_a_new_beginning(world: World) -> None:
     send(world, 0, 30, 0)
     eventually(lambda: world.stored() == 30, timeout=20)
     assert handler.restored == 0
+    assert_law(world)
+
+
+def test_nothing_of_a_topic_made_anew_is_judged_by_the_state_of_the_old_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "TOPIC_CHECK_SECONDS", 1_000.0)
+    send(world, 0, 40, 0)
+    world.start(handler=Folding())
+    eventually(lambda: world.stored() == 40)
+    world.broker.recreate_topic(TOPIC)
+    world.database.rows.clear()
+    world.database.anomaly_events.clear()
+    # More than before: the old offset lies inside the new log.
+    send(world, 0, 90, 0)
+    eventually(lambda: world.stored() == 90, timeout=20)
     assert_law(world)
 
 
