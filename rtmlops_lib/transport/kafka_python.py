@@ -45,9 +45,9 @@ _CLOSE_TIMEOUT_MS = 1_500
 _METADATA_SECONDS = 0.5
 # A change of membership is handed over within one slice, whatever the timeout.
 _SLICE_SECONDS = 0.1
-# A JoinGroup that ends between two polls is thrown away by the client and sent anew,
-# which makes the whole group rebalance again: wait for it inside a poll.
+# A join is waited for inside one poll, lest the client throws its answer away.
 _JOIN_SECONDS = 0.5
+_ANSWER_SECONDS = 0.05
 # After so long without a record, a fetch asks for this many bytes, or waits this long.
 _QUIET_SECONDS = 1.0
 _QUIET_FETCH = 1, 250
@@ -159,6 +159,7 @@ class KafkaPythonConsumer(KafkaMember):
             wait_ms = max(0, math.ceil(min(left, _SLICE_SECONDS) * 1000))
             fetched: dict[Any, list[Any]] = {}
             self._bring_back()
+            self._keep_joining()
             try:
                 fetched = client.poll(timeout_ms=wait_ms, max_records=max_records)
                 if client.group_metadata().state is not MemberState.STABLE:
@@ -206,6 +207,28 @@ class KafkaPythonConsumer(KafkaMember):
         fetcher = self._client._fetcher  # noqa: SLF001
         if not fetcher._next_partition_records:  # noqa: SLF001
             fetcher._next_partition_records = None  # noqa: SLF001
+
+    def _keep_joining(self) -> None:
+        """Let the client end a join that it has begun.
+
+        It (3.0) gives up a join whose reason is gone, as when a topic is deleted and
+        made anew meanwhile: nobody would fetch the group's answer, and this member
+        would stand aside for ever. And an answer that comes between two polls it
+        throws away, and asks again, which makes the whole group rebalance again.
+        """
+        coordinator = self._client._coordinator  # noqa: SLF001
+        with coordinator._lock:  # noqa: SLF001
+            if not coordinator.rejoining:
+                return
+            coordinator.request_rejoin()
+            answer = coordinator._join_task  # noqa: SLF001
+            if answer is not None and answer.is_done and answer.succeeded():
+                # It uses one that comes while it waits.
+                coordinator._join_task = coordinator._manager.call_soon(  # noqa: SLF001
+                    _later,
+                    coordinator._net,
+                    answer.value,  # noqa: SLF001
+                )
 
     def _pace(self, came: bool) -> None:
         """Let the broker wait longer where nothing comes, and answer the first at once.
@@ -342,6 +365,11 @@ class KafkaPythonConsumer(KafkaMember):
             client.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
         except errors.KafkaError as error:
             _LOG.debug("close_failed", error=repr(error))
+
+
+async def _later(net: Any, answer: bytes) -> bytes:
+    await net.sleep(_ANSWER_SECONDS)
+    return answer
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

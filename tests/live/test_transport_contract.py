@@ -16,6 +16,7 @@ from rtmlops_lib.settings import Settings
 from rtmlops_lib.streams import TopicPartition
 from rtmlops_lib.transport import (
     MemberFenced,
+    Polled,
     TransportUnavailable,
     open_admin,
     open_consumer,
@@ -191,6 +192,27 @@ def test_a_fenced_static_member_is_told_by_its_commit(
         while time.monotonic() < deadline:
             first.commit({TopicPartition(topic, 0): 1})
             first.poll_batch(10, 0.2)
+
+
+@pytest.mark.slow
+def test_a_topic_made_anew_while_the_group_assembles_is_shared_again(
+    kafka_world: KafkaWorld,
+) -> None:
+    """What made the first member join anew is gone before the second one follows."""
+    topic, group = kafka_world.topic(2), kafka_world.new_name()
+    first = kafka_world.consumer(group, topic)
+    join(first)
+    second = kafka_world.consumer(group, topic)
+
+    def shared(_: list[Polled]) -> bool:
+        return len(first.assignment()) == 1 == len(second.assignment())
+
+    poll_until(second, shared, others=[first])
+    kafka_world.admin.delete([topic])
+    poll_until(first, lambda ps: any(p.revoked | p.lost for p in ps))
+    kafka_world.create(topic, 2, {})
+    silence(first, 6)  # longer than the topics are believed in
+    poll_until(second, shared, others=[first])
 
 
 def test_members_of_both_clients_share_a_group(
