@@ -224,11 +224,9 @@ class KafkaPythonConsumer(KafkaMember):
             answer = coordinator._join_task  # noqa: SLF001
             if answer is not None and answer.is_done and answer.succeeded():
                 # It uses one that comes while it waits.
-                coordinator._join_task = coordinator._manager.call_soon(  # noqa: SLF001
-                    _later,
-                    coordinator._net,
-                    answer.value,  # noqa: SLF001
-                )
+                net, manager = coordinator._net, coordinator._manager  # noqa: SLF001
+                again = manager.call_soon(_later, net, answer.value)
+                coordinator._join_task = again  # noqa: SLF001
 
     def _pace(self, came: bool) -> None:
         """Let the broker wait longer where nothing comes, and answer the first at once.
