@@ -221,6 +221,8 @@ class KafkaPythonConsumer(KafkaMember):
             if not coordinator.rejoining:
                 return
             coordinator.request_rejoin()
+            if coordinator.state is not MemberState.REBALANCING:
+                return  # put out of the group meanwhile: it must ask anew
             answer = coordinator._join_task  # noqa: SLF001
             if answer is not None and answer.is_done and answer.succeeded():
                 # It uses one that comes while it waits.
