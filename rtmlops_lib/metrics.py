@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-__all__ = ["ServiceMetrics"]
+__all__ = ["ApiMetrics", "ServiceMetrics"]
 
 _BATCH_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -145,3 +145,50 @@ class ServiceMetrics:
         """Remove the gauges of a partition that another member reads now."""
         for gauge in (self.lag, self.position):
             gauge.remove_by_labels({"topic": topic, "partition": str(partition)})
+
+
+class ApiMetrics:
+    """The metrics of the retraining API, on a registry of their own.
+
+    Parameters
+    ----------
+    registry : CollectorRegistry, optional
+        Where they are registered; a new one by default.
+
+    Examples
+    --------
+    >>> metrics = ApiMetrics()
+    >>> metrics.requests.labels("api", "POST", "/retrain", "202").inc()
+    >>> metrics.jobs.labels("api", "datacenter-power_kw", "queued").set(1)
+    """
+
+    service = "api"
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = CollectorRegistry() if registry is None else registry
+        by_route = ["service", "method", "route"]
+        self.requests = Counter(
+            "rtmlops_api_requests_total",
+            "Requests answered, by route and status.",
+            [*by_route, "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "rtmlops_api_request_seconds",
+            "Time to answer a request.",
+            by_route,
+            buckets=_BATCH_SECONDS,
+            registry=self.registry,
+        )
+        self.jobs = Gauge(
+            "rtmlops_retrain_jobs",
+            "Trainings in the database, by state; absent while it is away.",
+            ["service", "model", "state"],
+            registry=self.registry,
+        )
+        self.ready = Gauge(
+            "rtmlops_ready",
+            "1 while the service is ready.",
+            ["service"],
+            registry=self.registry,
+        )

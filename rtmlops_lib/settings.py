@@ -15,7 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from rtmlops_lib.errors import UsageError
 
-__all__ = ["HOME_NAME", "KafkaSecurity", "Settings", "find_home", "parse_env_file"]
+__all__ = [
+    "HOME_NAME",
+    "KafkaSecurity",
+    "Settings",
+    "find_home",
+    "mask_credentials",
+    "parse_env_file",
+]
 
 PREFIX = "RTMLOPS_"
 HOME_NAME = ".rtmlops"
@@ -83,13 +90,47 @@ class Settings(BaseModel):
     database_schema: str = Field(default="public", pattern=r"^[a-z][a-z0-9_]{0,62}$")
     mlflow_tracking_uri: str = "http://127.0.0.1:5000"
     clickhouse_url: SecretStr | None = None
+
+    # The retraining API: what it demands of a caller, where it listens, and where
+    # others find it (None: nowhere).
     api_token: SecretStr | None = None
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=1, le=65_535)
+    api_url: str | None = None
+    api_cooldown_seconds: float = Field(default=600.0, ge=0, le=604_800)
+    # So long a promotion's gate may judge while its caller waits; then it is given up.
+    api_gate_seconds: float = Field(default=120.0, gt=0, le=3_600)
 
     topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,100}$")
     batch_max_rows: int = Field(default=5_000, ge=1, le=100_000)
     batch_max_seconds: float = Field(default=0.1, gt=0, le=60)
     write_deadline_seconds: float = Field(default=10.0, gt=0)
     maintain_interval_seconds: float = Field(default=60.0, gt=0)
+    # For how many days, by the clock, what the services note is kept; 0: for ever.
+    # Events have the retention of their stream.
+    keep_drift_reports_days: float = Field(default=180.0, ge=0)
+    keep_alerts_days: float = Field(default=365.0, ge=0)
+    keep_anomaly_events_days: float = Field(default=365.0, ge=0)
+
+    # The trainer. A job whose worker gave no sign for so long is taken over.
+    train_schedule: str = "0 3 * * *"
+    train_abandoned_seconds: float = Field(default=60.0, ge=2)
+    train_attempts: int = Field(default=3, ge=1, le=20)
+    train_outage_seconds: float = Field(default=900.0, ge=0)
+    # After a change so much is waited for that a whole day is left beside the newest
+    # fifth, which is held out: a forest cannot predict hours of the day that it has not
+    # seen, and shorter ones make no reference for drift.
+    train_after_change_hours: float = Field(default=30.0, ge=0)
+    train_wait_for_rows_seconds: float = Field(default=172_800.0, ge=0)
+    # From the end of all waiting on; a training that takes longer has failed, and a
+    # trainer that cannot get rid of it ends with exit code 3, to be started anew.
+    train_timeout_seconds: float = Field(default=14_400.0, gt=0)
+
+    # The monitor; windows, lateness and probation in event time.
+    monitor_window_seconds: float = Field(default=3_600.0, ge=1)
+    monitor_lateness_seconds: float = Field(default=60.0, ge=0)
+    monitor_poll_seconds: float = Field(default=10.0, gt=0, le=3_600)
+    probation_seconds: float = Field(default=86_400.0, ge=0)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "console", "json"] = "auto"
@@ -211,7 +252,7 @@ class Settings(BaseModel):
             elif isinstance(value, Path):
                 value = str(value)
             elif isinstance(value, str):
-                value = _mask_credentials(value)
+                value = mask_credentials(value)
             shown[name] = value
         return shown
 
@@ -281,10 +322,17 @@ def _fields_of(layer: Mapping[str, str], source: str) -> dict[str, Any]:
 def _mask_url(value: str) -> str:
     if "://" not in value:
         return "********"
-    return _mask_credentials(value)
+    return mask_credentials(value)
 
 
-def _mask_credentials(value: str) -> str:
+def mask_credentials(value: str) -> str:
+    """Return an address without the password in it.
+
+    Examples
+    --------
+    >>> mask_credentials("https://me:secret@mlflow.example")
+    'https://me:********@mlflow.example'
+    """
     if "://" not in value:
         return value
     try:

@@ -76,6 +76,24 @@ COMMANDS = {
     "consume": LazyCommand(
         "consume", "app", "Run a consumer until it is stopped.", _SERVICES
     ),
+    "monitor": LazyCommand(
+        "monitor",
+        "monitor",
+        "Hold each window of the streams against the champion's own reference.",
+        _SERVICES,
+    ),
+    "trainer": LazyCommand(
+        "trainer",
+        "trainer",
+        "Train the models of the streams every day, and whenever somebody asks.",
+        _SERVICES,
+    ),
+    "api": LazyCommand(
+        "api",
+        "api",
+        "Serve the retraining API and its control page until it is stopped.",
+        _SERVICES,
+    ),
     "train": LazyCommand(
         "train",
         "app",
@@ -92,6 +110,18 @@ COMMANDS = {
         "evaluate",
         "evaluate",
         "Let the detectors watch a simulated fleet, and count what they found.",
+        _MODELS,
+    ),
+    "alerts": LazyCommand(
+        "alerts",
+        "app",
+        "Show alerts; note that somebody has seen them.",
+        _MODELS,
+    ),
+    "anomalies": LazyCommand(
+        "anomalies",
+        "app",
+        "Show the anomalies that detectors told of.",
         _MODELS,
     ),
     "stream": LazyCommand(
@@ -123,6 +153,12 @@ COMMANDS = {
         "detect",
         "Score each row of a file from 0 to 1 by how anomalous it is.",
         _DATA,
+    ),
+    "drift": LazyCommand(
+        "drift",
+        "app",
+        "Compare a stream with its reference; explain what was found.",
+        _MODELS,
     ),
     "config": LazyCommand(
         "config",

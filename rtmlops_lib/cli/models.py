@@ -20,10 +20,10 @@ from rtmlops_lib.cli.printing import new_table, output, print_json
 from rtmlops_lib.errors import UsageError
 
 if TYPE_CHECKING:
+    from rtmlops_lib.models.known_model import KnownModel
     from rtmlops_lib.models.registry import ModelRegistry, ModelVersion
     from rtmlops_lib.settings import Settings
     from rtmlops_lib.store import ModelEvent
-    from rtmlops_lib.streams import StreamSpec
 
 __all__ = ["app"]
 
@@ -50,7 +50,8 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """Show all versions of a model, newest first."""
-    _, _, name, registry = _context(stream, model, topic_prefix=topic_prefix)
+    _, known, registry = _context(stream, model, topic_prefix=topic_prefix)
+    name = known.name
     versions = registry.versions(name)
     rows = [_row(version) for version in versions]
     if as_json:
@@ -75,7 +76,8 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Show what two versions measured and where they came from, side by side."""
-    _, _, name, registry = _context(stream, model, topic_prefix=topic_prefix)
+    _, known, registry = _context(stream, model, topic_prefix=topic_prefix)
+    name = known.name
     found = [registry.version(name, number) for number in (first, second)]
     metrics = [registry.metrics(version.run_id) for version in found]
     tags = ("window_start", "window_end", "rows", "kind", "features", "git_sha")
@@ -120,9 +122,7 @@ def promote(
 
     Exit 1 when the gate refuses.
     """
-    from rtmlops_lib.models.aliases import Move, move_aliases
-    from rtmlops_lib.models.forest_pipeline import promote_forest
-    from rtmlops_lib.models.pipeline import promote_power
+    from rtmlops_lib.models.promotion import promote_version
     from rtmlops_lib.store.factory import open_store
 
     if to not in ("champion", "challenger"):
@@ -131,21 +131,20 @@ def promote(
         raise UsageError(
             "--force needs a --reason", remedy="say why the gate is overruled"
         )
-    settings, spec, name, registry = _context(
+    settings, known, registry = _context(
         stream, model, topic_prefix=topic_prefix, database_schema=schema
     )
+    name = known.name
     with closing(open_store(settings)) as store:
-        registry.version(name, version)  # exists, or says so
-        gate = None
-        if to == "challenger":
-            decide = Move.shadow(version, reason=reason)
-            events = move_aliases(registry, store, name, decide)
-        elif force:
-            decide = Move.promote(version, reason=reason, forced=True)
-            events = move_aliases(registry, store, name, decide)
-        else:
-            run_gate = promote_power if model == "power" else promote_forest
-            gate, events = run_gate(registry, store, name, spec, version)
+        gate, events = promote_version(
+            registry,
+            store,
+            known,
+            version,
+            to="champion" if to == "champion" else "challenger",
+            force=force,
+            reason=reason,
+        )
     passed = gate is None or gate.passed
     if as_json:
         print_json(
@@ -173,15 +172,15 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Make the previous version champion again; the present one never comes back."""
-    from rtmlops_lib.models.aliases import Move, move_aliases
+    from rtmlops_lib.models.promotion import roll_back
     from rtmlops_lib.store.factory import open_store
 
-    settings, _, name, registry = _context(
+    settings, known, registry = _context(
         stream, model, topic_prefix=topic_prefix, database_schema=schema
     )
+    name = known.name
     with closing(open_store(settings)) as store:
-        decide = Move.rollback(reason=reason)
-        events = move_aliases(registry, store, name, decide)
+        events = roll_back(registry, store, name, reason=reason)
     if as_json:
         print_json([_event(event) for event in events])
     else:
@@ -194,7 +193,8 @@ def _context(
     *,
     topic_prefix: str | None,
     database_schema: str | None = None,
-) -> tuple[Settings, StreamSpec, str, ModelRegistry]:
+) -> tuple[Settings, KnownModel, ModelRegistry]:
+    from rtmlops_lib.models.known_model import KnownModel
     from rtmlops_lib.models.names import detector_name, model_name
     from rtmlops_lib.models.registry import ModelRegistry
     from rtmlops_lib.models.require import require_models_extra
@@ -204,8 +204,11 @@ def _context(
         raise UsageError(f"--model knows no {model!r}", remedy="give power or anomaly")
     settings = load_settings(topic_prefix=topic_prefix, database_schema=database_schema)
     spec = chosen_spec(stream, settings)
-    name = (model_name if model == "power" else detector_name)(settings, spec)
-    return settings, spec, name, ModelRegistry(settings.mlflow_tracking_uri)
+    if model == "power":
+        known = KnownModel(model_name(settings, spec), spec, "power")
+    else:
+        known = KnownModel(detector_name(settings, spec), spec, "anomaly")
+    return settings, known, ModelRegistry(settings.mlflow_tracking_uri)
 
 
 def _row(version: ModelVersion) -> dict[str, Any]:

@@ -76,6 +76,8 @@ _OPTION_OF = {
     "database_schema": "--schema",
     "topic_prefix": "--topic-prefix",
     "metrics_port": "--metrics-port",
+    "api_host": "--host",
+    "api_port": "--port",
     "stack_kafka_port": "--kafka-port",
     "stack_postgres_port": "--postgres-port",
     "stack_mlflow_port": "--mlflow-port",

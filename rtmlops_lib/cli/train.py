@@ -54,6 +54,14 @@ ChallengerOption = Annotated[
 def power(
     stream: StreamOption = "datacenter",
     since: SinceOption = "7d",
+    after: Annotated[
+        str | None,
+        typer.Option(
+            "--after",
+            help="Only rows later than this moment, in place of --since: since when "
+            "the target behaves as it does now.",
+        ),
+    ] = None,
     from_file: FromFileOption = None,
     challenger: ChallengerOption = False,
     kind: Annotated[
@@ -75,6 +83,7 @@ def power(
     from rtmlops_lib.models.require import require_models_extra
     from rtmlops_lib.models.rows import rows_of_file, rows_of_store
     from rtmlops_lib.models.settings import PowerSettings
+    from rtmlops_lib.services.drift_reference import drift_reference
     from rtmlops_lib.store.factory import open_store
 
     require_models_extra()
@@ -85,7 +94,8 @@ def power(
     settings = load_settings(topic_prefix=topic_prefix, database_schema=schema)
     spec = chosen_spec(stream, settings)
     name = model_name(settings, spec)
-    first = parse_moment(since, option="--since")
+    option = "--since" if after is None else "--after"
+    first = parse_moment(since if after is None else after, option=option)
     progress = _progress()
     with closing(open_store(settings)) as store, progress:
         task = progress.add_task("reading rows", total=None)
@@ -102,6 +112,10 @@ def power(
             )
         else:
             frame, flagged = rows_of_file(from_file, spec)
+            if after is not None:
+                later = (frame[spec.time.field] >= first).to_numpy()
+                frame = frame.loc[later].reset_index(drop=True)
+                flagged = None if flagged is None else flagged[later]
         outcome = train_power_model(
             ModelRegistry(settings.mlflow_tracking_uri),
             store,
@@ -112,6 +126,10 @@ def power(
             settings=PowerSettings.model_validate({"kind": kind}),
             source="store" if from_file is None else from_file.name,
             promote=not challenger,
+            beside=drift_reference(
+                spec, window_seconds=settings.monitor_window_seconds
+            ),
+            tags={} if after is None else {"change_point": first.isoformat()},
             on_step=say,
         )
     if as_json:
@@ -225,6 +243,8 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def _show(outcome: Outcome) -> None:
+    from rtmlops_lib.services.drift_reference import LACKS
+
     dataset, metrics = outcome.trained.dataset, outcome.trained.metrics
     _show_rows(dataset.rows, *dataset.window, dataset.flagged_share)
     table = new_table(
@@ -240,6 +260,9 @@ def _show(outcome: Outcome) -> None:
         )
     output().print(table)
     _show_verdict(outcome)
+    lacks = outcome.version.tags.get(LACKS)
+    if lacks is not None:
+        output().print(f"a monitor will never judge its live error: {lacks}")
 
 
 def _show_rows(rows: int, first: str, last: str, flagged_share: float | None) -> None:

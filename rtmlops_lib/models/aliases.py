@@ -12,11 +12,23 @@ from rtmlops_lib.models.registry import ModelRegistry
 from rtmlops_lib.store import ModelEvent
 from rtmlops_lib.store.postgres import PostgresStore
 
-__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "Move", "move_aliases"]
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "PREVIOUS",
+    "PROBATION",
+    "WATCHING",
+    "Move",
+    "complete_moves",
+    "move_aliases",
+]
 
 log = get_logger(__name__)
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+# A version's tag, and its value while the champion is held against its predecessor,
+# which scores in shadow so long.
+PROBATION, WATCHING = "probation", "watching"
 # A kill in between leaves at worst a version with two aliases, never a champion that
 # cannot be undone.
 ORDER = (PREVIOUS, CHAMPION, CHALLENGER)
@@ -56,7 +68,8 @@ class Move:
             champion = now.get(CHAMPION)
             if champion is not None and champion != version:
                 target = {PREVIOUS: champion, CHAMPION: version}
-            if now.get(CHALLENGER) == version:
+            # An older challenger was to beat a champion that serves no more.
+            if (now.get(CHALLENGER) or version + 1) <= version:
                 target[CHALLENGER] = None
             return cls("promote", target, reason, forced, detail or {})
 
@@ -76,19 +89,39 @@ class Move:
         return decide
 
     @classmethod
-    def rollback(cls, *, reason: str) -> Callable[[Mapping[str, int]], Move]:
-        """Make the previous version champion again; the champion is done with."""
+    def refuse(
+        cls, version: int, *, reason: str, detail: Mapping[str, Any]
+    ) -> Callable[[Mapping[str, int]], Move]:
+        """Make a version that the gate refused challenger: it scores in shadow."""
 
         def decide(now: Mapping[str, int]) -> Move:
-            previous = now.get(PREVIOUS)
-            if previous is None or previous == now.get(CHAMPION):
-                raise UsageError(
-                    "there is no previous version to go back to",
-                    remedy="promote one: 'rtmlops models list' shows them",
-                )
-            return cls("rollback", {PREVIOUS: None, CHAMPION: previous}, reason)
+            serves = now.get(CHAMPION) == version
+            target = {} if serves else {CHALLENGER: version}
+            return cls("refuse", target, reason, detail=detail)
 
         return decide
+
+    @classmethod
+    def rollback(cls, *, reason: str) -> Callable[[Mapping[str, int]], Move]:
+        """Make the previous version champion again; the champion is done with."""
+        return _Rollback(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rollback:
+    """Decides for a rollback, and can be told from other decisions."""
+
+    reason: str
+
+    def __call__(self, now: Mapping[str, int]) -> Move:
+        previous = now.get(PREVIOUS)
+        if previous is None or previous == now.get(CHAMPION):
+            raise UsageError(
+                "there is no previous version to go back to",
+                remedy="promote one: 'rtmlops models list' shows them",
+            )
+        target = {PREVIOUS: None, CHAMPION: previous}
+        return Move("rollback", target, self.reason)
 
 
 def move_aliases(
@@ -128,7 +161,8 @@ def move_aliases(
                 f"v{expected_champion}",
                 remedy="run the gate again",
             )
-        if any(event.action == "rollback" for event in finished):
+        undone = any(event.action == "rollback" for event in finished)
+        if undone and isinstance(decide, _Rollback):
             return finished
         move = decide(now)
         for alias, version in move.target.items():
@@ -158,6 +192,27 @@ def move_aliases(
             ]
         )
         return finished + _carry_out(registry, ledger, name)
+
+
+def complete_moves(
+    registry: ModelRegistry, store: PostgresStore, name: str
+) -> list[ModelEvent]:
+    """Complete what a kill interrupted; return what was done, mostly nothing.
+
+    To be called before anything is concluded from where the aliases stand: between
+    two of them they stand where nobody wanted them to. A move that another process is
+    at is waited for. Costs one question where nothing is pending.
+
+    Raises
+    ------
+    StoreUnavailable, RegistryUnavailable
+        The rest is done by the next call.
+    """
+    # Nothing is planned before what was planned earlier is done: the newest rows tell.
+    if not store.model_events(name, limit=2 * len(ORDER))["done_at"].isna().any():
+        return []
+    with store.model_lock(name) as ledger:
+        return _carry_out(registry, ledger, name)
 
 
 def _carry_out(registry: ModelRegistry, ledger: Any, name: str) -> list[ModelEvent]:

@@ -14,6 +14,7 @@ __all__ = [
     "MANIFEST",
     "MODEL",
     "TRUSTED_TYPES",
+    "check_hash",
     "read_bundle",
     "sha256",
     "write_bundle",
@@ -83,7 +84,7 @@ def read_bundle(
         list, or cannot be read. Nothing of a file is unpacked before its hash fits.
     """
     for name in (MODEL, MANIFEST):
-        _check_hash(folder / name, expected.get(name))
+        check_hash(folder / name, expected.get(name))
     import skops.io
 
     path = folder / MODEL
@@ -119,7 +120,8 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_hash(path: Path, expected: str | None) -> None:
+def check_hash(path: Path, expected: str | None) -> None:
+    """Raise ``ModelRefused`` where a file is not what was registered."""
     if expected is None:
         raise ModelRefused(
             f"sha256: the version has no tag 'sha256.{path.name}'",

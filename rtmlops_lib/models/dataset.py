@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmlops_lib.errors import UsageError
+from rtmlops_lib.models.errors import TooFewRows
 from rtmlops_lib.models.features import Features, micros
 from rtmlops_lib.models.settings import PowerSettings
 from rtmlops_lib.streams import StreamSpec
@@ -133,7 +134,7 @@ class Dataset:
         held = everything.time >= first_held
         train, holdout = np.flatnonzero(~held), np.flatnonzero(held)
         if not len(train) or not len(holdout):
-            raise UsageError(
+            raise TooFewRows(
                 "the rows cannot be split into older and newer ones",
                 remedy="give rows of several hours",
             )
@@ -153,13 +154,13 @@ class Dataset:
 def _check_enough(time: NDArray[np.int64], settings: PowerSettings) -> None:
     hours = (int(time.max()) - int(time.min())) / 3.6e9 if len(time) else 0.0
     if len(time) < settings.min_rows:
-        raise UsageError(
+        raise TooFewRows(
             f"{len(time):,} usable rows are too few to train on, "
             f"{settings.min_rows:,} are needed",
             remedy="give a longer --since, or run 'rtmlops generate --backfill 7d'",
         )
     if hours < settings.min_hours:
-        raise UsageError(
+        raise TooFewRows(
             f"the rows span {hours:.1f} h, {settings.min_hours:g} h are needed",
             remedy="give a longer --since, or run 'rtmlops generate --backfill 7d'",
         )

@@ -10,7 +10,10 @@ from rtmlops_lib.models.registry import ModelRegistry, ModelVersion
 from rtmlops_lib.store import ModelEvent
 from rtmlops_lib.store.postgres import PostgresStore
 
-__all__ = ["decide", "is_promoted"]
+__all__ = ["REFUSED", "decide", "is_promoted"]
+
+# The tag of a version that says why the gate refused it.
+REFUSED = "refused"
 
 
 def decide(
@@ -24,33 +27,38 @@ def decide(
 ) -> list[ModelEvent]:
     """Move the aliases as the gate's verdict says; without ``promote``, to challenger.
 
-    A refusal is recorded as well.
+    A version that the gate refused becomes challenger, its tag ``refused`` says why;
+    one that is too slow does not even that: its shadow would hold up the champion.
     """
+    name, number = version.name, version.version
     if promote and gate.passed:
         return move_aliases(
             registry,
             store,
-            version.name,
-            Move.promote(version.version, reason=gate.summary, detail=gate.to_dict()),
+            name,
+            Move.promote(number, reason=gate.summary, detail=gate.to_dict()),
             expected_champion=champion_version,
         )
     if not promote:
         return move_aliases(
-            registry,
-            store,
-            version.name,
-            Move.shadow(version.version, reason=gate.summary),
+            registry, store, name, Move.shadow(number, reason=gate.summary)
         )
+    # Before the alias: a kill in between leaves a reason without a shadow.
+    registry.set_tag(name, number, REFUSED, gate.summary[:5_000])
+    refuse = Move.refuse(number, reason=gate.summary, detail=gate.to_dict())
+    events = [] if gate.too_slow else move_aliases(registry, store, name, refuse)
+    if any(e.action == "refuse" and e.to_version == number for e in events):
+        return events
     refusal = ModelEvent(
-        model_name=version.name,
+        model_name=name,
         action="refuse",
-        to_version=version.version,
+        to_version=number,
         reason=gate.summary,
         detail=gate.to_dict(),
     )
-    with store.model_lock(version.name) as ledger:
+    with store.model_lock(name) as ledger:
         ledger.plan([refusal], done=True)
-    return [refusal]
+    return [*events, refusal]
 
 
 def is_promoted(version: ModelVersion, events: Iterable[ModelEvent]) -> bool:

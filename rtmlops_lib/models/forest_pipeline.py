@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmlops_lib.models.aliases import CHAMPION
+from rtmlops_lib.models.aliases import CHAMPION, complete_moves
 from rtmlops_lib.models.bundle import MANIFEST, MODEL
 from rtmlops_lib.models.decide import decide, is_promoted
 from rtmlops_lib.models.detect import AnomalyForest
@@ -70,7 +70,9 @@ def train_detector_model(
     settings: ForestSettings | None = None,
     source: str = "store",
     promote: bool = True,
+    tags: Mapping[str, str] | None = None,
     on_step: Callable[[str], None] = lambda text: None,
+    on_registered: Callable[[ModelVersion], None] = lambda version: None,
 ) -> ForestOutcome:
     """Train on rows, register the version, and promote it if the gate lets it pass.
 
@@ -83,8 +85,12 @@ def train_detector_model(
     promote : bool
         Else the version becomes challenger, whatever the gate says; a detector does
         not ask it.
+    tags : mapping of str to str, optional
+        More tags of the version.
     on_step : callable
         Told what begins now.
+    on_registered : callable
+        Told the version before any alias moves; what it raises leaves it at that.
 
     Notes
     -----
@@ -121,9 +127,10 @@ def train_detector_model(
                 **{f"gate.{k}": v for k, v in settings.gate.model_dump().items()},
             },
             metrics=metrics,
-            tags=_lineage(dataset, metrics, gate, source),
+            tags={**_lineage(dataset, metrics, gate, source), **(tags or {})},
             on_step=on_step,
         )
+    on_registered(version)
     on_step("moving aliases")
     events = decide(registry, store, version, gate, champion, promote=promote)
     return ForestOutcome(version, forest, dataset, metrics, gate, events)
@@ -137,12 +144,18 @@ def promote_forest(
     version: int,
     *,
     settings: ForestSettings | None = None,
+    on_step: Callable[[str], None] = lambda text: None,
+    before_move: Callable[[], None] = lambda: None,
 ) -> tuple[GateReport, list[ModelEvent]]:
     """Run the gate for a registered version on stored rows; promote it if it passes.
 
     The rows it is judged on begin where its own training ended and reach to now.
+    ``on_step`` is told what begins now, ``before_move`` called once the verdict stands:
+    what either raises leaves the aliases as they are.
     """
     settings = ForestSettings() if settings is None else settings
+    on_step("loading the version")
+    complete_moves(registry, store, name)
     found = registry.version(name, version)
     candidate = load_forest_version(registry, found, spec)
     champion = registry.aliases(name).get(CHAMPION)
@@ -160,11 +173,19 @@ def promote_forest(
         spec,
         since=epoch + timedelta(microseconds=start),
         fields=spec.numeric_fields,
+        on_rows=lambda count: on_step(f"reading rows: {count:,}"),
     )
     dataset = ForestDataset.of_frame(
-        frame, spec, settings, flagged=flagged, split_at=split
+        frame,
+        spec,
+        settings,
+        flagged=flagged,
+        split_at=split,
+        on_rows=lambda count: on_step(f"computing deviations: {count:,} rows"),
     )
+    on_step("judging it on held-out rows")
     gate, _ = _gate(registry, name, dataset, candidate, champion, settings)
+    before_move()
     events = decide(registry, store, found, gate, champion, promote=True)
     return gate, events
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from rtmlops_lib.models.settings import GateSettings
 __all__ = ["Check", "GateReport", "block_bootstrap", "holm", "judge", "server_groups"]
 
 Array = NDArray[np.float64]
+FAST_ENOUGH = "fast enough"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,15 @@ class GateReport:
         if failed:
             return f"refused against {self.against}: {'; '.join(failed)}"
         return f"passed against {self.against}: {self.checks[0].detail}"
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether it would hold up whoever scores with it, in shadow as well."""
+        return any(c.name == FAST_ENOUGH and not c.passed for c in self.checks)
+
+    def with_checks(self, more: Iterable[Check]) -> GateReport:
+        """Return the verdict with more questions asked."""
+        return GateReport(self.against, (*self.checks, *more))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -235,7 +246,7 @@ def _no_group_worse(
 
 def _speed(micros_per_row: float, settings: GateSettings) -> Check:
     return Check(
-        "fast enough",
+        FAST_ENOUGH,
         micros_per_row <= settings.max_micros_per_row,
         f"{micros_per_row:.1f} µs a row at {settings.speed_rows:,} rows, the ceiling "
         f"is {settings.max_micros_per_row:g}",

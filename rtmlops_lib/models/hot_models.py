@@ -5,14 +5,20 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from rtmlops_lib.errors import RtmlopsError
 from rtmlops_lib.logs import get_logger
-from rtmlops_lib.models.aliases import CHALLENGER, CHAMPION, PREVIOUS
+from rtmlops_lib.models.aliases import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    PROBATION,
+    WATCHING,
+)
 from rtmlops_lib.models.bundle import MANIFEST, MODEL
 from rtmlops_lib.models.errors import ModelRefused
 from rtmlops_lib.models.model_cache import ModelCache
@@ -79,8 +85,9 @@ class HotModels(Generic[ModelT]):
     cache : Path
         Where verified files are kept, this model's own folder.
     roles : tuple of str
-        Aliases that serve; ``previous`` beside them is only kept loaded, so that a
-        rollback needs no download.
+        Aliases that serve. ``previous`` among them serves only while the champion is
+        on probation; else it is only kept loaded, so that a rollback needs no
+        download.
     poll_seconds : float
         Time between two looks at the aliases, 20 % more or less.
 
@@ -164,13 +171,14 @@ class HotModels(Generic[ModelT]):
             log.info("registry_answers", model=self.name)
         problem = "" if CHAMPION in wanted else self._no_champion()
         served: list[ServedModel[ModelT]] = []
-        for role in self._roles:
+        roles = self._roles if _on_probation(wanted) else _without(self._roles)
+        for role in roles:
             one = self._serve(role, wanted[role]) if role in wanted else None
             if isinstance(one, str):
                 problem = one if role == CHAMPION else problem
             elif one is not None:
                 served.append(one)
-        if PREVIOUS in wanted and PREVIOUS not in self._roles:
+        if PREVIOUS in wanted and PREVIOUS not in roles:
             self._serve(PREVIOUS, wanted[PREVIOUS])
         if not any(one.role == CHAMPION for one in served):
             # What served before goes on, whatever became of its alias.
@@ -291,6 +299,15 @@ class HotModels(Generic[ModelT]):
 
     def _note(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
+
+
+def _on_probation(wanted: Mapping[str, ModelVersion]) -> bool:
+    champion = wanted.get(CHAMPION)
+    return champion is not None and champion.tags.get(PROBATION) == WATCHING
+
+
+def _without(roles: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(role for role in roles if role != PREVIOUS)
 
 
 def _key(version: ModelVersion) -> tuple[int, tuple[tuple[str, str], ...]]:

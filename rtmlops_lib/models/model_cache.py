@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from rtmlops_lib.logs import get_logger
@@ -26,6 +26,8 @@ class ModelCache:
     ----------
     folder : Path
         Of one model; made when needed.
+    files : sequence of str
+        Which of a version's files are kept.
 
     Notes
     -----
@@ -33,8 +35,9 @@ class ModelCache:
     every load, so that a disk that lies is found out.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Sequence[str] = (MODEL, MANIFEST)) -> None:
         self.folder = folder
+        self._files = files
 
     def path(self, version: ModelVersion) -> Path:
         """Return where a version's files are, or would be."""
@@ -49,7 +52,7 @@ class ModelCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
         try:
-            registry.download(version, (MODEL, MANIFEST), partial)
+            registry.download(version, self._files, partial)
             os.replace(partial, path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

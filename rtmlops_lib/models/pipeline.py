@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmlops_lib.models.aliases import CHAMPION
+from rtmlops_lib.models.aliases import CHAMPION, complete_moves
 from rtmlops_lib.models.bundle import MANIFEST, MODEL, sha256
 from rtmlops_lib.models.dataset import Dataset
 from rtmlops_lib.models.decide import decide, is_promoted
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "Beside",
     "Outcome",
     "load_version",
     "promote_power",
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 REFERENCE = "reference.parquet"
+Beside = Callable[[Path, "pd.DataFrame", Trained], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,10 @@ def train_power_model(
     settings: PowerSettings | None = None,
     source: str = "store",
     promote: bool = True,
+    beside: Beside | None = None,
+    tags: Mapping[str, str] | None = None,
     on_step: Callable[[str], None] = lambda text: None,
+    on_registered: Callable[[ModelVersion], None] = lambda version: None,
 ) -> Outcome:
     """Train on rows, register the version, and promote it if the gate lets it pass.
 
@@ -82,8 +87,16 @@ def train_power_model(
         See ``Dataset.of_frame``.
     promote : bool
         Else the version becomes challenger, whatever the gate says.
+    beside : callable, optional
+        Given a folder, the reference sample and what was trained, before the version
+        is registered: files that it writes there become artifacts like the others,
+        what it returns becomes tags.
+    tags : mapping of str to str, optional
+        More tags of the version.
     on_step : callable
         Told what begins now.
+    on_registered : callable
+        Told the version before any alias moves; what it raises leaves it at that.
     """
     settings = PowerSettings() if settings is None else settings
     on_step("splitting rows by time")
@@ -109,7 +122,11 @@ def train_power_model(
         hashes = save_power(folder, trained, spec)
         sample = reference_sample(frame, spec, settings.reference_rows)
         sample.to_parquet(folder / REFERENCE, index=False)
-        hashes[REFERENCE] = sha256(folder / REFERENCE)
+        more = dict(tags or {})
+        if beside is not None:
+            on_step("calibrating what drift is held against")
+            more |= beside(folder, sample, trained)
+        hashes |= {path.name: sha256(path) for path in folder.iterdir()}
         version = registry.register(
             name,
             folder,
@@ -121,10 +138,11 @@ def train_power_model(
                 "rows": dataset.rows,
                 "flagged_share": dataset.flagged_share or 0.0,
             },
-            tags=lineage_tags(trained, spec, source, gate),
+            tags={**lineage_tags(trained, spec, source, gate), **more},
             figures=figures,
             on_step=on_step,
         )
+    on_registered(version)
     on_step("moving aliases")
     events = decide(registry, store, version, gate, champion_version, promote=promote)
     return Outcome(version, trained, gate, events)
@@ -138,12 +156,18 @@ def promote_power(
     version: int,
     *,
     settings: PowerSettings | None = None,
+    on_step: Callable[[str], None] = lambda text: None,
+    before_move: Callable[[], None] = lambda: None,
 ) -> tuple[GateReport, list[ModelEvent]]:
     """Run the gate for a registered version on stored rows; promote it if it passes.
 
     The rows it is judged on begin where its own training ended and reach to now.
+    ``on_step`` is told what begins now, ``before_move`` called once the verdict stands:
+    what either raises leaves the aliases as they are.
     """
     settings = PowerSettings() if settings is None else settings
+    on_step("loading the version")
+    complete_moves(registry, store, name)
     found = registry.version(name, version)
     candidate = load_version(registry, found, spec)
     champion_version = registry.aliases(name).get(CHAMPION)
@@ -157,13 +181,19 @@ def promote_power(
         ) from error
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     frame, flagged = rows_of_store(
-        store, spec, since=epoch + timedelta(microseconds=start)
+        store,
+        spec,
+        since=epoch + timedelta(microseconds=start),
+        on_rows=lambda count: on_step(f"reading rows: {count:,}"),
     )
+    on_step("splitting rows by time")
     dataset = Dataset.of_frame(frame, spec, settings, flagged=flagged, split_at=split)
+    on_step("fitting the baseline")
     linear = settings.model_copy(update={"kind": "linear"})
     baseline = PowerModel.fit(
         dataset.features, dataset.train.x, dataset.train.y, linear
     )
+    on_step("comparing with the champion")
     gate = _gate(
         registry,
         name,
@@ -174,6 +204,7 @@ def promote_power(
         champion_version,
         settings,
     )
+    before_move()
     events = decide(registry, store, found, gate, champion_version, promote=True)
     return gate, events
 

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rtmlops_lib.errors import UsageError
-from rtmlops_lib.models.errors import RegistryUnavailable
+from rtmlops_lib.errors import RtmlopsError, UsageError
+from rtmlops_lib.models.errors import ModelRefused, RegistryUnavailable
+from rtmlops_lib.settings import mask_credentials
 
 __all__ = ["ModelRegistry", "ModelVersion"]
 
@@ -102,6 +103,10 @@ class ModelRegistry:
             self._lazy = MlflowClient(self.tracking_uri, self.tracking_uri)
         return self._lazy
 
+    def prepare(self) -> None:
+        """Import MLflow's client now, which takes seconds, and not with a question."""
+        _ = self._client
+
     def aliases(self, name: str) -> dict[str, int]:
         """Return the version of each alias; {} for a model that does not exist."""
         try:
@@ -175,6 +180,7 @@ class ModelRegistry:
                     self._client.log_figure(run_id, figure, f"figures/{file}")
                 on_step("sending the model's files")
                 self._client.log_artifacts(run_id, str(folder), "model")
+                on_step("registering the version")
                 self._make_model(name)
                 made = self._client.create_model_version(
                     name,
@@ -195,7 +201,13 @@ class ModelRegistry:
         *,
         timeout_seconds: float = DOWNLOAD_SECONDS,
     ) -> None:
-        """Fetch files of a version into ``folder``; what is there is not trusted."""
+        """Fetch files of a version into ``folder``; what is there is not trusted.
+
+        Raises
+        ------
+        ModelRefused
+            When MLflow answers, and has not all of them.
+        """
         failed: list[BaseException] = []
 
         def fetch() -> None:
@@ -209,6 +221,8 @@ class ModelRegistry:
                             dst_path=str(folder),
                             tracking_uri=self.tracking_uri,
                         )
+            except RtmlopsError as error:
+                failed.append(self._why_not(version, files, error))
             except BaseException as error:
                 failed.append(error)
 
@@ -222,7 +236,7 @@ class ModelRegistry:
             raise RegistryUnavailable(
                 f"the files of {version.name} v{version.version} did not arrive within "
                 f"{timeout_seconds:g} s",
-                remedy=f"look at MLflow at {self.tracking_uri}",
+                remedy=f"look at MLflow at {mask_credentials(self.tracking_uri)}",
             )
         if failed:
             raise failed[0]
@@ -239,6 +253,29 @@ class ModelRegistry:
         """Tag a version."""
         with self._asking():
             self._client.set_model_version_tag(name, str(version), key, value)
+
+    def _why_not(
+        self, version: ModelVersion, files: Sequence[str], error: RtmlopsError
+    ) -> RtmlopsError:
+        """Return why files could not be fetched: a missing one looks like an outage."""
+        from mlflow.artifacts import list_artifacts
+
+        try:
+            with self._asking():
+                found = list_artifacts(
+                    artifact_uri=version.source, tracking_uri=self.tracking_uri
+                )
+        except RtmlopsError:
+            return error
+        there = {PurePosixPath(one.path).name for one in found}
+        missing = [file for file in files if file not in there]
+        if not missing:
+            return error
+        return ModelRefused(
+            f"files: MLflow has no {', '.join(missing)} of {version.name} "
+            f"v{version.version}",
+            remedy="restore the files of its run, or train a new version",
+        )
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -278,7 +315,8 @@ class ModelRegistry:
     def _away(self, error: Exception) -> RegistryUnavailable:
         text = " ".join(str(error).split())
         return RegistryUnavailable(
-            f"MLflow at {self.tracking_uri} does not answer: {text[:200]}",
+            f"MLflow at {mask_credentials(self.tracking_uri)} does not answer: "
+            f"{text[:200]}",
             remedy="check RTMLOPS_MLFLOW_TRACKING_URI, and whether it runs",
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmlops_lib.errors import UsageError
+from rtmlops_lib.models.errors import TooFewRows
 from rtmlops_lib.models.features import Features
 from rtmlops_lib.store.postgres import PostgresStore
 from rtmlops_lib.streams import StreamSpec
@@ -58,7 +59,7 @@ def rows_of_store(
         count += len(part)
         on_rows(count)
     if not parts:
-        raise UsageError(
+        raise TooFewRows(
             f"stream {spec.name!r} has no stored events since {since:%Y-%m-%d %H:%M}Z",
             remedy="run 'rtmlops consume storage', or give a longer --since",
         )

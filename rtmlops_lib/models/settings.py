@@ -33,6 +33,12 @@ class GateSettings(_Frozen):
         Servers are grouped by their mean target into so many of equal size.
     max_micros_per_row : float
         Speed ceiling, at ``speed_rows`` rows.
+    min_spread : float
+        Predictions that vary less than this share of the target's standard deviation
+        are those of a constant model.
+    max_decrease : float
+        So much, in the target's standard deviations, the mean prediction may fall
+        while an input grows of which more never needs less.
     """
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
@@ -45,6 +51,8 @@ class GateSettings(_Frozen):
     groups: int = Field(default=4, ge=1, le=50)
     max_micros_per_row: float = Field(default=25.0, gt=0)
     speed_rows: int = Field(default=5_000, ge=1)
+    min_spread: float = Field(default=0.1, ge=0, lt=1)
+    max_decrease: float = Field(default=0.02, ge=0)
 
 
 class PowerSettings(_Frozen):

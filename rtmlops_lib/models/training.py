@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmlops_lib.models.behaviour import behaviour_checks
 from rtmlops_lib.models.dataset import Dataset
 from rtmlops_lib.models.gate import GateReport, judge, server_groups
 from rtmlops_lib.models.power import PowerModel
@@ -104,19 +105,20 @@ def gate_of(
     holdout = dataset.holdout
     if champion is None:
         champion, against = baseline, "linear baseline"
-    micros = micros_per_row(
-        candidate, _inputs(dataset, candidate), settings.gate.speed_rows
-    )
-    return judge(
+    x = _inputs(dataset, candidate)
+    report = judge(
         time=holdout.time,
         groups=server_groups(holdout.series, holdout.y, settings.gate.groups),
         y=holdout.y,
-        candidate=candidate.predict(_inputs(dataset, candidate)),
+        candidate=candidate.predict(x),
         reference=champion.predict(_inputs(dataset, champion)),
         against=against,
-        micros_per_row=micros,
+        micros_per_row=micros_per_row(candidate, x, settings.gate.speed_rows),
         settings=settings.gate,
         seed=settings.seed,
+    )
+    return report.with_checks(
+        behaviour_checks(candidate, x, holdout.y, settings.gate, seed=settings.seed)
     )
 
 

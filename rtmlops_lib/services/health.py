@@ -37,14 +37,22 @@ class Health:
         self._stalled_after = stalled_after
         self._beat = time.monotonic()
         self._reasons: tuple[str, ...] = ("starting",)
+        self._notes: tuple[str, ...] = ()
 
     def beat(self) -> None:
         """Say that the loop is alive."""
         self._beat = time.monotonic()
 
-    def set(self, reasons: tuple[str, ...]) -> None:
-        """State why the service is not ready; nothing means that it is."""
-        self._reasons = reasons
+    def set(self, reasons: tuple[str, ...], *, notes: tuple[str, ...] = ()) -> None:
+        """State why the service is not ready; nothing means that it is.
+
+        Parameters
+        ----------
+        reasons : tuple of str
+        notes : tuple of str
+            What it cannot do, ready as it is.
+        """
+        self._reasons, self._notes = reasons, notes
 
     @property
     def ready(self) -> bool:
@@ -55,6 +63,11 @@ class Health:
     def reasons(self) -> list[str]:
         """Why it is not ready, each with its remedy."""
         return list(self._reasons)
+
+    @property
+    def notes(self) -> list[str]:
+        """What it cannot do although it is ready, each with its remedy."""
+        return list(self._notes)
 
     @property
     def alive(self) -> bool:
@@ -103,6 +116,7 @@ class HealthServer:
                         200 if health.ready else 503,
                         ready=health.ready,
                         reasons=health.reasons,
+                        **({"notes": health.notes} if health.notes else {}),
                     )
                 else:
                     self._json(404, error="try /healthz, /readyz or /metrics")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.metrics import ServiceMetrics
+from rtmlops_lib.models.aliases import CHALLENGER, CHAMPION, PREVIOUS
 from rtmlops_lib.models.hot_models import HotModels, ServedModel
 from rtmlops_lib.models.names import model_folder, model_name
 from rtmlops_lib.models.power import PowerModel
@@ -147,6 +148,7 @@ def hot_models(
             name,
             partial(_load, spec),
             model_folder(settings, name),
+            roles=(CHAMPION, CHALLENGER, PREVIOUS),
         )
     return found
 

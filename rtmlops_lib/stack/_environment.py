@@ -37,6 +37,7 @@ _DROPPED = {
 }
 # Settings that shape a service's work; where it connects is the stack's own.
 _HANDED_ON = (
+    "api_cooldown_seconds",
     "batch_max_rows",
     "batch_max_seconds",
     "kafka_client",

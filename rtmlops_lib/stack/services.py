@@ -11,7 +11,7 @@ from rtmlops_lib.errors import UsageError
 from rtmlops_lib.stack._home import StackHome
 from rtmlops_lib.stack._program import Program
 
-__all__ = ["MAY_WAIT", "SERVICES", "Service", "chosen_services"]
+__all__ = ["API_PORT_OFFSET", "MAY_WAIT", "SERVICES", "Service", "chosen_services"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Service:
     port_offset : int or None
         Its metrics port is ``RTMLOPS_STACK_METRICS_PORT`` plus this; None = it
         serves no metrics.
+    port_option : str
+        What its command calls that port.
     in_all : bool
         Whether ``all`` means it too.
     may_wait : bool
@@ -37,13 +39,14 @@ class Service:
     name: str
     arguments: tuple[str, ...]
     port_offset: int | None
+    port_option: str = "--metrics-port"
     in_all: bool = True
     may_wait: bool = False
 
     def program(self, home: StackHome, first_port: int) -> Program:
         """Return how the supervisor runs it."""
         port = 0 if self.port_offset is None else first_port + self.port_offset
-        metrics = ("--metrics-port", str(port)) if port else ()
+        metrics = (self.port_option, str(port)) if port else ()
         return Program(
             name=self.name,
             command=(*_rtmlops(), *self.arguments, *metrics),
@@ -56,6 +59,7 @@ class Service:
 
 
 # Offsets are fixed for ever: dashboards and scrape configurations know them.
+API_PORT_OFFSET = 5
 SERVICES: tuple[Service, ...] = (
     Service("storage", ("consume", "storage"), port_offset=0),
     Service(
@@ -68,6 +72,10 @@ SERVICES: tuple[Service, ...] = (
     # Until a first model was trained and promoted there is nothing to predict with.
     Service("predictor", ("consume", "predictor"), port_offset=1, may_wait=True),
     Service("detector", ("consume", "detector"), port_offset=2),
+    # Until there are events and a champion there is nothing to hold against anything.
+    Service("monitor", ("monitor",), port_offset=3, may_wait=True),
+    Service("trainer", ("trainer",), port_offset=4),
+    Service("api", ("api",), port_offset=API_PORT_OFFSET, port_option="--port"),
 )
 
 MAY_WAIT = frozenset(service.name for service in SERVICES if service.may_wait)
@@ -79,7 +87,7 @@ def chosen_services(text: str) -> list[Service]:
     Examples
     --------
     >>> [service.name for service in chosen_services("all")]
-    ['storage', 'predictor', 'detector']
+    ['storage', 'predictor', 'detector', 'monitor', 'trainer', 'api']
 
     Raises
     ------

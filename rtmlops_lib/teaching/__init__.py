@@ -11,6 +11,8 @@ from rtmlops_lib.teaching.progress import LiveProgress, live_progress
 from rtmlops_lib.teaching.style import COLORS, use_style
 from rtmlops_lib.teaching.wait import wait_until
 from rtmlops_lib.teaching.watch import watch
+from rtmlops_lib.teaching.whole_loop import WholeLoop
+from rtmlops_lib.teaching.world import World
 
 __all__ = [
     "COLORS",
@@ -19,6 +21,8 @@ __all__ = [
     "Lab",
     "LessonStopped",
     "LiveProgress",
+    "WholeLoop",
+    "World",
     "check",
     "free_port",
     "gauges",

@@ -6,12 +6,16 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
+from rtmlops_lib.models.names import model_name
 from rtmlops_lib.models.pipeline import Outcome, train_power_model
 from rtmlops_lib.models.rows import rows_of_store
 from rtmlops_lib.models.settings import PowerSettings
+from rtmlops_lib.services.drift_reference import drift_reference
 
 if TYPE_CHECKING:
-    from rtmlops_lib.teaching.history import History
+    from datetime import datetime
+
+    from rtmlops_lib.streams import StreamSpec
     from rtmlops_lib.teaching.lab import Lab
 
 __all__ = ["make_champion", "remove_models"]
@@ -40,24 +44,38 @@ def remove_models(lab: Lab) -> list[str]:
     return names
 
 
-def make_champion(lab: Lab, history: History, settings: PowerSettings) -> Outcome:
-    """Train on the chapter's stored rows and promote through the gate, as always."""
+def make_champion(
+    lab: Lab,
+    settings: PowerSettings,
+    spec: StreamSpec,
+    *,
+    since: datetime,
+    watched: bool,
+) -> Outcome:
+    """Train on the chapter's stored rows and promote through the gate, as always.
+
+    Parameters
+    ----------
+    watched : bool
+        Whether to calibrate what a monitor holds it against, which takes a while.
+    """
     started = time.monotonic()
-    spec = lab.specs["datacenter"]
-    frame, flagged = rows_of_store(lab.store, spec, since=history.start)
+    name, window = model_name(lab.settings, spec), lab.settings.monitor_window_seconds
+    frame, flagged = rows_of_store(lab.store, spec, since=since)
     outcome = train_power_model(
         lab.registry,
         lab.store,
-        lab.model,
+        name,
         spec,
         frame,
         flagged=flagged,
         settings=settings,
+        beside=drift_reference(spec, window_seconds=window) if watched else None,
     )
     if not outcome.promoted:
         raise RuntimeError(outcome.gate.summary)
     print(
-        f"  model   {lab.model} v{outcome.version.version} is champion: MAPE "
+        f"  model   {name} v{outcome.version.version} is champion: MAPE "
         f"{outcome.trained.metrics['mape']:.2%} "
         f"({time.monotonic() - started:.1f} s)"
     )

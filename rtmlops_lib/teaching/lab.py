@@ -134,7 +134,11 @@ class Lab:
         self._open.callback(connection.close)
         return connection
 
-    def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pd.DataFrame:
+    def sql(
+        self,
+        query: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
         """Run a query on the chapter's tables; return its rows as a frame."""
         import pandas as pd
 
@@ -296,4 +300,6 @@ class Lab:
             "RTMLOPS_MLFLOW_TRACKING_URI": self.settings.mlflow_tracking_uri,
             "RTMLOPS_TOPIC_PREFIX": self.prefix,
             "RTMLOPS_DATABASE_SCHEMA": self.schema,
+            # Else a chapter's monitor would ask the stack's own API to train.
+            "RTMLOPS_API_URL": "",
         }

@@ -42,7 +42,9 @@ def prepare(
     needs: Sequence[Part] = ("kafka", "database"),
     sent: History | None = None,
     stored: History | None = None,
+    streams: Sequence[str] | None = None,
     champion: PowerSettings | None = None,
+    watched: bool = False,
     settings: Settings | None = None,
 ) -> Lab:
     """Check the stack, reset what is this chapter's own, supply what it starts from.
@@ -61,9 +63,14 @@ def prepare(
         Events to send to the chapter's topics.
     stored : History, optional
         Events to put into the chapter's tables, as if earlier chapters had.
+    streams : sequence of str, optional
+        Of which ``sent`` and ``stored`` are; by default all, with a champion the one
+        that it learns from.
     champion : PowerSettings, optional
         How to train a model on ``stored`` that is champion afterwards, as chapter 05
         would leave one.
+    watched : bool
+        Whether that champion gets what a monitor holds it against.
     settings : Settings, optional
         Where the stack is; read from the environment by default.
 
@@ -101,16 +108,20 @@ def prepare(
         _reset_tables(lab)
     if "mlflow" in needs:
         _reset_models(lab)
+    if streams is None:
+        streams = tuple(lab.specs) if champion is None else ("datacenter",)
+    specs = [lab.specs[name] for name in streams]
     if sent is not None:
-        count = sent.send(lab.producer(), list(lab.specs.values()))
+        count = sent.send(lab.producer(), specs)
         print(f"  sent    {count:,} events ({_told(sent)}) to {lab.prefix}…")
     if stored is not None:
-        count = stored.keep(lab.store, list(lab.specs.values()))
+        count = stored.keep(lab.store, specs)
         print(f"  stored  {count:,} events ({_told(stored)}) in schema {lab.schema}")
     if champion is not None:
         if stored is None or "mlflow" not in needs:
             raise UsageError("a champion needs stored events and MLflow")
-        make_champion(lab, stored, champion)
+        spec = lab.specs["datacenter"]
+        make_champion(lab, champion, spec, since=stored.start, watched=watched)
     print(f"ready in {time.monotonic() - started:.1f} s")
     return lab
 

@@ -25,7 +25,12 @@ LAYOUT = Layout(ROOT)
 NOTEBOOKS = sorted(LAYOUT.notebooks.glob("[0-9][0-9]_*.ipynb"))
 # Less to wait for, and every kind of parameter is another than the published one.
 PARAMETERS = {
-    "01_meet_the_stack": {"n_servers": 12, "watch_seconds": 5, "day_hours": 14},
+    "01_meet_the_stack": {
+        "n_servers": 12,
+        "watch_seconds": 5,
+        "day_hours": 14,
+        "power_factor": 1.25,
+    },
     "02_generate_events": {"n_servers": 16, "live_seconds": 4, "backfill_hours": 2},
     "03_kafka": {"n_servers": 5, "burst_per_tick": 120, "outage_minutes": 40},
     "04_consume_to_timescaledb": {
@@ -37,6 +42,8 @@ PARAMETERS = {
     "05_train_the_power_model": {"n_servers": 12, "days": 4, "seed": 43},
     "06_serve_in_the_stream": {"n_servers": 16, "rate": 300, "shadow_seconds": 5},
     "07_detect_anomalies": {"n_servers": 10, "days": 3, "storm_hours": 5},
+    "09_drift": {"n_servers": 16, "quiet_days": 10, "seed": 7},
+    "10_retrain_and_redeploy": {"power_factor": 1.25, "callers": 8},
 }
 
 

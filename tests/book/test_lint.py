@@ -92,6 +92,11 @@ FAULTS = [
     ("You saw every part.", "Chapter 05 goes on.", "'Chapter 05' is not written yet"),
     (
         "You saw every part.",
+        "Chapter 01, *A chapter\nin small* (in preparation), is this one.",
+        "'Chapter 01' is written",
+    ),
+    (
+        "You saw every part.",
         "See chapters 01\nand 02, soon.",
         "'chapters 01 and 02' is not written yet",
     ),

@@ -14,6 +14,7 @@ from booklib.generate import generated_files, stale_files, write_files
 from booklib.notebook import notebook_text, restore_prose
 from booklib.paths import ROOT, Layout
 from booklib.plain import PlainContext, to_plain
+from booklib.system import System
 
 CONTEXT = PlainContext(
     number=3,
@@ -165,6 +166,14 @@ def test_prose_is_restored_by_cell_id(book: Layout) -> None:
         if "{include}" not in source.source:
             assert cell.source == source.source
     assert "papermill" not in restored.metadata
+
+
+def test_a_checklist_ticks_only_what_a_written_chapter_has_built(book: Layout) -> None:
+    system = System.read(book.book / "system.yaml")
+    first, second, *_ = system.checklist_text(2, book).splitlines()
+    assert first.startswith("- [x] ")
+    assert second.startswith("- [ ] ")
+    assert "(in preparation) **← you are here**" in second
 
 
 def test_a_missing_cell_is_an_error(book: Layout) -> None:

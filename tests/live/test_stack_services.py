@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
+from rtmlops_lib.settings import Settings, parse_env_file
 from rtmlops_lib.stack import examine
 from rtmlops_lib.stack._reporter import Reporter
 from tests.support.service import get_json
@@ -28,6 +31,39 @@ class Heard(Reporter):
 
     def state(self, part: str, state: str) -> None:
         self.states[part] = state
+
+
+def test_the_api_runs_with_a_token_of_the_stacks_own() -> None:
+    with scratch_stack(postgres="embedded") as (stack, _):
+        env = stack.home.env_file
+        assert env.stat().st_mode & 0o777 == 0o600
+        told = parse_env_file(env)
+        heard = stack._reporter = Heard()
+        theirs = stack.settings.model_copy(
+            update={"api_token": SecretStr("a production token")}
+        )
+        stack.settings = theirs
+        stack.up("api")
+        assert heard.states["api"] == "ready"
+        again = parse_env_file(env)
+        assert again["RTMLOPS_API_TOKEN"] == told["RTMLOPS_API_TOKEN"]
+        assert len(told["RTMLOPS_API_TOKEN"]) >= 32
+        found = Settings.load(
+            environ={"RTMLOPS_HOME": str(stack.home.path), "RTMLOPS_ENV_FILE": ""}
+        )
+        assert found.api_token is not None
+        for token, status in (
+            (found.api_token.get_secret_value(), 200),
+            ("a production token", 401),
+        ):
+            answer = httpx.get(
+                f"{found.api_url}/jobs",
+                headers={"Authorization": f"Bearer {token}"},
+                trust_env=False,
+            )
+            assert answer.status_code == status
+        page = httpx.get(f"{found.api_url}/", trust_env=False)
+        assert page.status_code == 200
 
 
 def test_without_a_champion_the_predictor_waits_and_up_does_not() -> None:

@@ -10,6 +10,7 @@ import pytest
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.models import PowerSettings
 from rtmlops_lib.models.registry import ModelRegistry
+from rtmlops_lib.services.drift_reference import CALIBRATION
 from rtmlops_lib.settings import Settings
 from rtmlops_lib.store.factory import open_store
 from rtmlops_lib.teaching import History, Lab, LessonStopped, prepare
@@ -48,12 +49,13 @@ def practice(
     return settings
 
 
-def prepared(practice: Settings) -> Lab:
+def prepared(practice: Settings, *, watched: bool = False) -> Lab:
     return prepare(
         CHAPTER,
         needs=("database", "mlflow"),
         stored=PAST,
         champion=RECIPE,
+        watched=watched,
         settings=practice,
     )
 
@@ -75,6 +77,26 @@ def test_a_chapter_begins_with_version_1_as_champion_however_often(
         lab.close()
     assert len(others.versions("ch9")) == 1
     assert files_under(mlflow) == 2, "the first champion's files are gone"
+
+
+def test_only_what_the_champion_learns_from_is_stored(practice: Settings) -> None:
+    lab = prepared(practice)
+    rows = [
+        lab.sql(f"SELECT count(*) AS n FROM {lab.specs[name].table}").loc[0, "n"]
+        for name in ("datacenter", "services")
+    ]
+    assert rows == [PAST.events, 0]
+    lab.close()
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_champion_has_what_a_monitor_needs_where_it_is_asked_for(
+    practice: Settings, watched: bool
+) -> None:
+    lab = prepared(practice, watched=watched)
+    version = lab.registry.version(lab.model, 1)
+    assert (CALIBRATION in version.sha256) == watched
+    lab.close()
 
 
 def test_verified_files_of_an_earlier_run_are_forgotten(practice: Settings) -> None:

@@ -8,6 +8,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import psutil
+
 from tests.support.stacks import free_ports
 
 
@@ -47,6 +49,15 @@ class MlflowServer:
             except OSError:
                 time.sleep(0.2)
         raise AssertionError("MLflow did not start")
+
+    def kill(self) -> None:
+        """SIGKILL, its workers included, and reap."""
+        if self._process is not None:
+            for worker in psutil.Process(self._process.pid).children(recursive=True):
+                worker.kill()
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
 
     def stop(self) -> None:
         if self._process is not None:

@@ -70,6 +70,16 @@ class Service:
         self.process.terminate()
         return self.process.wait(timeout)
 
+    def end(self) -> None:
+        """Let it leave its group, for which the next test's members would wait."""
+        if self.running:
+            # A stopped process does not act on SIGTERM before it is continued.
+            self.signal(signal.SIGCONT)
+            try:
+                self.terminate(timeout=2)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
     def wait(self, timeout: float) -> int:
         """Wait for the end; return the exit code."""
         return self.process.wait(timeout)
@@ -91,10 +101,7 @@ def service(
         print(f"{log.name}:\n{running.output()[-4000:]}")
         raise
     finally:
-        if running.running:
-            # A stopped process does not act on SIGTERM before it is continued.
-            running.signal(signal.SIGCONT)
-            running.kill()
+        running.end()
 
 
 def get_json(port: int, path: str) -> tuple[int, dict[str, object]]:
@@ -107,3 +114,12 @@ def get_json(port: int, path: str) -> tuple[int, dict[str, object]]:
         return error.code, json.load(error)
     except (urllib.error.URLError, OSError):
         return 0, {}
+
+
+def get_metrics(port: int) -> dict[str, float]:
+    """Return the sample of each metric with its labels."""
+    url = f"http://127.0.0.1:{port}/metrics"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}

@@ -153,7 +153,8 @@ class System(_Frozen):
         titles = {chapter.number: chapter for chapter in self.chapters}
         lines = []
         for item in self.checklist:
-            mark = "[x]" if item.chapter <= number else "[ ]"
+            done = item.chapter <= number and item.chapter in written
+            mark = "[x]" if done else "[ ]"
             here = " **← you are here**" if item.chapter == number else ""
             chapter = self._entry(titles[item.chapter], written, "")
             lines.append(f"- {mark} {item.text} · {chapter}{here}")

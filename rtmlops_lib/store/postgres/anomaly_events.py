@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 from psycopg2 import sql
 
 from rtmlops_lib.store.anomaly_event import AnomalyEvent
 from rtmlops_lib.store.postgres.session import Session
 
-__all__ = ["upsert"]
+__all__ = ["newest", "upsert"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = {
@@ -75,6 +76,28 @@ def upsert(session: Session, schema: str, events: Sequence[AnomalyEvent]) -> Non
         ).format(table, _arrays(_KEY), _names(_KEY)),
         values,
     )
+
+
+def newest(
+    session: Session,
+    schema: str,
+    stream: str | None,
+    since: datetime | None,
+    open_only: bool,
+    limit: int,
+) -> pd.DataFrame:
+    """Return episodes, the last begun first."""
+    rows = session.rows(
+        sql.SQL(
+            "SELECT {}, updated_at FROM {} "
+            "WHERE (%(stream)s::text IS NULL OR stream = %(stream)s) "
+            "AND ended_at >= coalesce(%(since)s, '-infinity'::timestamptz) "
+            "AND (NOT %(open)s OR state = 'open') "
+            "ORDER BY started_at DESC, series_key, detector LIMIT %(limit)s"
+        ).format(_names(_COLUMNS), sql.Identifier(schema, "anomaly_events")),
+        {"stream": stream, "since": since, "open": open_only, "limit": limit},
+    )
+    return pd.DataFrame(rows, columns=list(session.names()))
 
 
 def _names(columns: Iterable[str]) -> sql.Composed:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from psycopg2 import sql
 
 from rtmlops_lib.store.postgres import rollup
+from rtmlops_lib.store.postgres.book_retention import BookRetention, drop_old
 from rtmlops_lib.store.postgres.capabilities import capabilities
 from rtmlops_lib.store.postgres.session import Session
 from rtmlops_lib.streams import StreamSpec
@@ -19,7 +20,10 @@ DELETE_ROWS = 20_000
 
 
 def maintain(
-    session: Session, schema: str, specs: Sequence[StreamSpec]
+    session: Session,
+    schema: str,
+    specs: Sequence[StreamSpec],
+    keep: BookRetention,
 ) -> dict[str, int]:
     """Do it for all streams; ``{"skipped": 1}`` when another one is at it."""
     lock = "(hashtext('rtmlops maintain'), hashtext(%s))"
@@ -52,6 +56,7 @@ def maintain(
                 )
             else:
                 counts["rows_dropped"] += _delete(session, schema, spec, oldest)
+        counts |= drop_old(session, schema, keep)
     finally:
         if not session.raw.closed:
             session.execute(f"SELECT pg_advisory_unlock{lock}", (schema,))

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from psycopg2 import sql
+
 from rtmlops_lib.store.anomaly_event import AnomalyEvent
 from rtmlops_lib.store.contract import (
     Claim,
@@ -19,18 +21,29 @@ from rtmlops_lib.store.contract import (
     Written,
 )
 from rtmlops_lib.store.postgres import (
+    anomaly_events,
     backfill,
     flags,
+    live_error,
     maintenance,
     migration,
     model_ledger,
     offsets,
+    paired_error,
     practice,
+    probes,
     reading,
+    spans,
     stats,
+    window_rows,
 )
+from rtmlops_lib.store.postgres.alert_book import AlertBook
+from rtmlops_lib.store.postgres.book_retention import BookRetention
 from rtmlops_lib.store.postgres.connection import Connection
+from rtmlops_lib.store.postgres.drift_reports import DriftReports
+from rtmlops_lib.store.postgres.probations import Probations
 from rtmlops_lib.store.postgres.recompute import Recompute
+from rtmlops_lib.store.postgres.retrain_jobs import RetrainJobs
 from rtmlops_lib.store.postgres.writer import Beside, Writer
 from rtmlops_lib.streams import (
     ColumnBatch,
@@ -48,6 +61,10 @@ __all__ = ["PostgresStore"]
 LONG_SECONDS = 6 * 3600.0
 # What somebody at a keyboard waits for.
 DESK_SECONDS = 30.0
+# A loop asks it between two signs of life.
+PROBE_SECONDS = 15.0
+# The rows of one window, or what was made of them.
+WINDOW_SECONDS = 120.0
 # Deleting a million rows takes some seconds.
 RECOMPUTE_SECONDS = 600.0
 
@@ -63,6 +80,17 @@ class PostgresStore(Store):
         Where all tables are; ``migrate`` creates it.
     application_name : str
         How the server's views show us.
+    book_seconds : float
+        How long a call of ``alerts`` or ``retrain_jobs`` may take.
+    keep : BookRetention, optional
+        For how long ``maintain`` keeps reports, alerts and episodes.
+
+    Attributes
+    ----------
+    alerts : AlertBook
+    drift_reports : DriftReports
+    probations : Probations
+    retrain_jobs : RetrainJobs
 
     Notes
     -----
@@ -74,12 +102,24 @@ class PostgresStore(Store):
     consistency: Literal["atomic", "idempotent"] = "atomic"
 
     def __init__(
-        self, dsn: str, *, schema: str = "public", application_name: str = "rtmlops"
+        self,
+        dsn: str,
+        *,
+        schema: str = "public",
+        application_name: str = "rtmlops",
+        book_seconds: float = 15.0,
+        keep: BookRetention | None = None,
     ) -> None:
         self.schema = schema
+        self._book_seconds = book_seconds
+        self._keep = BookRetention() if keep is None else keep
         self._loop = Connection(dsn, application_name=application_name)
         self._desk = Connection(dsn, application_name=application_name)
         self._writer = Writer(self._loop, schema)
+        self.alerts = AlertBook(self._desk, schema, seconds=book_seconds)
+        self.drift_reports = DriftReports(self._desk, schema)
+        self.probations = Probations(self._desk, schema)
+        self.retrain_jobs = RetrainJobs(self._desk, schema, seconds=book_seconds)
 
     def migrate(self, specs: Sequence[StreamSpec]) -> list[str]:
         """Bring shared tables and the specs' tables up to date; say what was done.
@@ -181,11 +221,125 @@ class PostgresStore(Store):
                 session, self.schema, spec, since, until, columns, chunk_rows
             )
 
+    def newest_time(
+        self, spec: StreamSpec, *, since: datetime | None = None
+    ) -> datetime | None:
+        """Return the time of the newest stored event, None where there is none.
+
+        With ``since`` only later ones are looked at, which is faster.
+        """
+        with self._desk.within(PROBE_SECONDS) as session:
+            return spans.newest_time(session, self.schema, spec, since)
+
+    def first_time(self, spec: StreamSpec, *, since: datetime) -> datetime | None:
+        """Return the time of the first stored event from ``since`` on."""
+        with self._desk.within(PROBE_SECONDS) as session:
+            return spans.first_time(session, self.schema, spec, since)
+
+    def row_count(
+        self, spec: StreamSpec, *, since: datetime, until: datetime | None = None
+    ) -> tuple[int, float]:
+        """Return how many events there are, and how many seconds they span."""
+        with self._desk.within(DESK_SECONDS) as session:
+            return spans.row_count(session, self.schema, spec, since, until)
+
+    def prediction_counts(
+        self, spec: StreamSpec, model_name: str, *, since: datetime, until: datetime
+    ) -> dict[tuple[str, int], int]:
+        """Return how many events each role and version of a model predicted."""
+        with self._desk.within(PROBE_SECONDS) as session:
+            return spans.prediction_counts(
+                session, self.schema, spec, model_name, since, until
+            )
+
+    def has_events(self, spec: StreamSpec) -> bool:
+        """Return whether anything is stored of a stream."""
+        with self._desk.within(self._book_seconds) as session:
+            return probes.has_events(session, self.schema, spec)
+
+    def rows_since(
+        self, spec: StreamSpec, *, since: datetime, at_most: int
+    ) -> tuple[int, float]:
+        """Return how many events came since, and how many seconds they span.
+
+        They are counted up to ``at_most``; the seconds are those of all.
+        """
+        with self._desk.within(self._book_seconds) as session:
+            return probes.rows_since(session, self.schema, spec, since, at_most)
+
+    def window_rows(
+        self,
+        spec: StreamSpec,
+        columns: Sequence[str],
+        *,
+        since: datetime,
+        until: datetime,
+        one_series_in: int = 1,
+    ) -> pd.DataFrame:
+        """Return the events of a window, in no order; of one series in so many."""
+        with self._desk.within(WINDOW_SECONDS) as session:
+            return window_rows.window_rows(
+                session, self.schema, spec, columns, since, until, one_series_in
+            )
+
+    def predicted_rows(
+        self,
+        spec: StreamSpec,
+        model_name: str,
+        role: str,
+        version: int,
+        *,
+        since: datetime,
+        until: datetime,
+        one_series_in: int = 1,
+    ) -> pd.DataFrame:
+        """Return time, series, target and ``predicted`` of a window's events."""
+        with self._desk.within(WINDOW_SECONDS) as session:
+            return window_rows.predicted_rows(
+                session,
+                self.schema,
+                spec,
+                model_name,
+                role,
+                version,
+                since,
+                until,
+                one_series_in,
+            )
+
+    def paired_error(
+        self,
+        spec: StreamSpec,
+        model_name: str,
+        first: tuple[str, int],
+        second: tuple[str, int],
+        *,
+        since: datetime,
+        until: datetime,
+        block_seconds: float,
+    ) -> pd.DataFrame:
+        """Return what two models' predictions of the same events missed.
+
+        Each is named by role and version; see ``paired_error.paired_error``.
+        """
+        with self._desk.within(WINDOW_SECONDS) as session:
+            return paired_error.paired_error(
+                session,
+                self.schema,
+                spec,
+                model_name=model_name,
+                first=first,
+                second=second,
+                since=since,
+                until=until,
+                block_seconds=block_seconds,
+            )
+
     def maintain(self, specs: Sequence[StreamSpec]) -> dict[str, int]:
         """Roll up, apply retention; return counts by task. One runs at a time."""
         specs = _with_derived(specs)
         with self._desk.within(LONG_SECONDS) as session:
-            return maintenance.maintain(session, self.schema, specs)
+            return maintenance.maintain(session, self.schema, specs, self._keep)
 
     def backfill(
         self,
@@ -248,6 +402,67 @@ class PostgresStore(Store):
         """Return what happened to models' aliases, newest first."""
         with self._desk.within(DESK_SECONDS) as session:
             return model_ledger.history(session, self.schema, model_name, limit)
+
+    def live_error(
+        self,
+        spec: StreamSpec,
+        model_name: str,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        window_seconds: float | None = None,
+        seconds: float = DESK_SECONDS,
+    ) -> pd.DataFrame:
+        """Return how far stored predictions were from the target, by who made them.
+
+        Parameters
+        ----------
+        spec : StreamSpec
+            One with a target.
+        model_name : str
+        since, until : datetime
+            Times of events: ``since <= time < until``; to the end by default.
+        window_seconds : float, optional
+            Cut the time into windows of this length, counted from the year 2000.
+        seconds : float
+            How long the question may take.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``role``, ``model_version``, ``window_start`` (``since`` without
+            windows), ``rows``, ``mae``, ``mape`` (a share; values near to zero count
+            as ``percentage_errors`` has it), ``rmse``, ``bias`` (predicted less true),
+            ``first_time``, ``last_time``. Events that were not predicted, and those
+            without a value, are in none.
+        """
+        with self._desk.within(seconds) as session:
+            return live_error.live_error(
+                session, self.schema, spec, model_name, since, until, window_seconds
+            )
+
+    def anomaly_events(
+        self,
+        *,
+        stream: str | None = None,
+        since: datetime | None = None,
+        open_only: bool = False,
+        limit: int = 100,
+    ) -> pd.DataFrame:
+        """Return episodes, the last begun first; those that reach beyond ``since``."""
+        with self._desk.within(DESK_SECONDS) as session:
+            return anomaly_events.newest(
+                session, self.schema, stream, since, open_only, limit
+            )
+
+    def answers(self, seconds: float = 5.0) -> None:
+        """Ask for nothing much; raise as any call does when that is too much."""
+        with self._desk.within(seconds) as session:
+            session.value(
+                sql.SQL("SELECT EXISTS (SELECT FROM {})").format(
+                    sql.Identifier(self.schema, "retrain_jobs")
+                )
+            )
 
     def mark_practice(self, written_by: str) -> None:
         """Say that this database is for practice: chapters may reset their own."""

@@ -13,6 +13,7 @@ from rtmlops_lib.models.aliases import (
     CHAMPION,
     PREVIOUS,
     Move,
+    complete_moves,
     move_aliases,
 )
 from rtmlops_lib.models.registry import ModelRegistry
@@ -114,6 +115,30 @@ def test_a_killed_rollback_is_one_rollback(
     assert registry.aliases(name) == {CHAMPION: 2}
     assert registry.version(name, 3).rolled_back == "bad"
     assert registry.version(name, 2).rolled_back is None
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", [1, 2])
+def test_what_a_kill_interrupted_is_completed_without_asking_for_it_again(
+    mlflow: Any,
+    registry: Any,
+    store: Any,
+    name: str,
+    versions: Any,
+    at: int,
+    after: bool,
+) -> None:
+    for version in (1, 2):
+        move_aliases(registry, store, name, Move.promote(version))
+    assert complete_moves(registry, store, name) == []
+    dying = DyingRegistry(mlflow.uri, at, after=after)
+    with pytest.raises(Killed):
+        move_aliases(dying, store, name, Move.rollback(reason="bad"))
+    done = complete_moves(registry, store, name)
+    assert [event.action for event in done] == ["rollback"] * (3 - at)
+    assert registry.aliases(name) == {CHAMPION: 1}
+    assert registry.version(name, 2).rolled_back == "bad"
+    assert complete_moves(registry, store, name) == []
 
 
 def test_a_rolled_back_version_never_comes_back(

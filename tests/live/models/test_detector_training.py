@@ -81,7 +81,7 @@ def test_a_newer_forest_as_good_as_the_champion_replaces_it(
     assert train(seed=6).promoted
     assert registry.aliases(name) == {CHAMPION: 2, PREVIOUS: 1}
     assert not train(trees=1, max_samples=2).promoted
-    assert registry.aliases(name) == {CHAMPION: 2, PREVIOUS: 1}
+    assert registry.aliases(name) == {CHAMPION: 2, PREVIOUS: 1, CHALLENGER: 3}
 
 
 def test_promote_runs_the_gate_on_stored_rows(

@@ -136,7 +136,7 @@ def test_a_file_that_is_gone_is_no_reason_to_stop(
     move_aliases(registry, store, train.name, Move.promote(2))
     hot.poll()
     assert roles(hot) == {CHAMPION: 1}
-    assert "v2 cannot be fetched" in hot.state.problem
+    assert "v2 was refused: files: MLflow has no " in hot.state.problem
 
 
 def rewritten(

@@ -81,7 +81,10 @@ def test_the_life_of_a_model_by_commands(filled: Shell) -> None:
     second = filled.json("train", "power", *SINCE, code=1)
     assert not second["promoted"]
     listed = filled.json("models", "list")
-    assert [(v["version"], v["aliases"]) for v in listed] == [(2, ""), (1, "champion")]
+    assert [(v["version"], v["aliases"]) for v in listed] == [
+        (2, "challenger"),
+        (1, "champion"),
+    ]
 
     assert "refused" in filled("models", "promote", "2", code=1)
     filled("models", "promote", "2", "--force", code=2)
@@ -90,6 +93,7 @@ def test_the_life_of_a_model_by_commands(filled: Shell) -> None:
     assert [(e["alias"], e["to_version"], e["forced"]) for e in events] == [
         ("previous", 1, True),
         ("champion", 2, True),
+        ("challenger", None, True),
     ]
     assert "champion was v2, is v1" in filled("models", "rollback", "--reason", "bad")
     assert "rolled back (bad)" in filled("models", "promote", "2", *forced, code=1)

@@ -40,7 +40,10 @@ def test_a_linear_model_does_not_beat_itself(
 ) -> None:
     outcome = train(kind="linear")
     assert not outcome.promoted
-    assert registry.aliases(train.name) == {}
+    assert registry.aliases(train.name) == {CHALLENGER: 1}
+    reason = registry.version(train.name, 1).tags["refused"]
+    assert reason == outcome.gate.summary
+    assert reason.startswith("refused against linear baseline: lower error")
     assert store.model_events(train.name)["action"].tolist() == ["refuse"]
 
 

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import urllib.request
 from collections.abc import Callable
 
 import pytest
 
 from tests.support.detector_lab import DetectorLab, simulated, spoiled
 from tests.support.foreign import event
-from tests.support.service import command, environment, get_json
+from tests.support.service import command, environment, get_json, get_metrics
 from tests.support.stacks import free_ports
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.live
-
-
-def metrics(port: int) -> dict[str, float]:
-    """Return the sample of each metric with its labels."""
-    address = f"http://127.0.0.1:{port}/metrics"
-    with urllib.request.urlopen(address, timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    return {name: float(value) for name, value in pairs}
 
 
 @pytest.mark.parametrize("stream", ["datacenter", "services"])
@@ -65,11 +55,11 @@ def test_starts_at_once_without_a_registry_and_shows_what_it_does(
         labels = 'service="detector",stream="datacenter_anomalies"'
         # Counted once the rows are there to be seen.
         wait_until(
-            lambda: metrics(port).get(f"rtmlops_rows_total{{{labels}}}") == 864,
+            lambda: get_metrics(port).get(f"rtmlops_rows_total{{{labels}}}") == 864,
             timeout=20,
             what="all is counted",
         )
-        found = metrics(port)
+        found = get_metrics(port)
         assert running.terminate() == 0
     for model in ("power", "forest"):
         name = f'rtmlops_registry_up{{model="{model}",stream="datacenter"}}'
@@ -154,7 +144,7 @@ def test_a_series_on_two_partitions_is_counted_and_warned_about_once(
     (port,) = free_ports(1)
     with lab.run("--metrics-port", str(port)) as running:
         wait_until(lambda: len(lab.scores()) == 6, timeout=40, what="all is scored")
-        found = metrics(port)
+        found = get_metrics(port)
         assert running.terminate() == 0
     labels = 'service="detector",stream="datacenter"'
     assert found[f"rtmlops_split_series_total{{{labels}}}"] == 1

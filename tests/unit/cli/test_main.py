@@ -18,6 +18,8 @@ from rtmlops_lib.cli.main import COMMANDS, app
 SUBCOMMANDS = {
     "consume": ["storage", "predictor", "detector"],
     "train": ["power", "anomaly"],
+    "alerts": ["list", "ack"],
+    "anomalies": ["list"],
     "models": ["list", "compare", "promote", "rollback"],
     "stream": ["init", "show", "validate", "tail"],
     "topics": ["create", "list"],
@@ -289,6 +291,13 @@ def test_models_without_their_packages_name_the_extra(command: list[str]) -> Non
     done = without(["mlflow", "sklearn", "skops"], *command)
     assert done.returncode == 2, done.stderr
     assert "rtmlops[models]" in done.stderr
+
+
+def test_the_api_without_its_packages_names_the_extra() -> None:
+    for missing, extra in (("fastapi", "api"), ("mlflow", "models")):
+        done = without([missing], "api")
+        assert done.returncode == 2, done.stderr
+        assert f"rtmlops[{extra}]" in done.stderr
 
 
 def test_the_fast_client_when_missing_names_its_extra() -> None:

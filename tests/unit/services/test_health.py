@@ -71,3 +71,13 @@ def test_a_taken_port_is_refused_with_a_remedy(server) -> None:
     second = HealthServer(health, metrics.registry, host="127.0.0.1", port=made.port)
     with pytest.raises(UsageError, match="--metrics-port"):
         second.start()
+
+
+def test_what_a_ready_service_cannot_do_stands_beside(server) -> None:
+    made, health, _ = server
+    health.set((), notes=("a: never judged; train on more",))
+    status, body = get(made.port, "/readyz")
+    assert status == 200
+    assert json.loads(body)["notes"] == ["a: never judged; train on more"]
+    health.set(())
+    assert "notes" not in json.loads(get(made.port, "/readyz")[1])

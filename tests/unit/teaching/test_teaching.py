@@ -158,6 +158,8 @@ def test_a_child_process_sees_the_lab_and_nobody_elses_settings(
     assert environ["RTMLOPS_TOPIC_PREFIX"] == "ch03-"
     assert environ["RTMLOPS_DATABASE_SCHEMA"] == "ch03"
     assert environ["RTMLOPS_ENV_FILE"] == ""
+    # What 'rtmlops up' wrote down leads to the API of the stack itself.
+    assert environ["RTMLOPS_API_URL"] == ""
 
 
 @pytest.mark.parametrize(

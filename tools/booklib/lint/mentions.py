@@ -1,4 +1,4 @@
-"""Chapters that are not written yet: every mention of one says so."""
+"""Chapters that are not written yet: a mention says so, of these and no others."""
 
 from __future__ import annotations
 
@@ -40,11 +40,17 @@ def _check(source: str, first_line: int, written: Collection[int]) -> Iterator[P
             if match.start() >= len(text):
                 break
             numbers = [int(number) for number in re.findall(r"\d\d", match[1])]
+            said = _SAID.match(f"{text} {after}", match.end())
             if all(number in written for number in numbers):
+                if said:
+                    yield Problem(
+                        line,
+                        f"{match[0]!r} is written: link it, not '(in preparation)'",
+                    )
                 continue
             if _CITED.search(f"{before} {text[: match.start()]}"):
                 continue
-            if not _SAID.match(f"{text} {after}", match.end()):
+            if not said:
                 yield Problem(
                     line,
                     f"{match[0]!r} is not written yet: write '(in preparation)' "

@@ -1,0 +1,1 @@
+"""The whole loop, accelerated: hours of events in seconds."""
