@@ -19,8 +19,13 @@ __all__ = ["StackHome"]
 
 _MARKER = "stack.json"
 _LOCK = ".lock"
-# Everything a stack writes below its home: 'down -v' removes these and no more.
-_OURS = ("env", "kafka", "postgres", "mlflow", "logs", "run", "jars", _MARKER, _LOCK)
+# Everything a stack, its services and the chapters write below its home: 'down -v'
+# removes these and no more.
+_OURS = (
+    *("env", "kafka", "postgres", "mlflow", "logs", "run", "jars"),
+    *("models", "references", "chapters"),
+    *(_MARKER, _LOCK),
+)
 # sockaddr_un holds 104 bytes on macOS; supervisord binds a name with its pid
 # appended before it renames it.
 _LONGEST_SOCKET_PATH = 90

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 
 import pytest
 
+import rtmlops_lib
 from rtmlops_lib.errors import UsageError
 from rtmlops_lib.stack._home import StackHome
 
@@ -15,6 +17,20 @@ def test_wiping_removes_what_the_stack_wrote_and_the_empty_folder(tmp_path):
     home.create()
     (home.kafka / "data").mkdir()
     home.env_file.write_text("A=1\n")
+    home.wipe()
+    assert not home.path.exists()
+
+
+def test_what_any_part_of_the_library_keeps_in_a_home_is_wiped_with_it(tmp_path):
+    sources = Path(rtmlops_lib.__file__).parent.rglob("*.py")
+    code = "\n".join(source.read_text("utf-8") for source in sources)
+    kept = set(re.findall(r"\bhome / \"([\w.]+)\"", code))
+    assert kept >= {"models", "references", "chapters"}
+    home = StackHome(tmp_path / ".rtmlops")
+    # A service with servers from elsewhere was here before the first stack.
+    for name in kept:
+        (home.path / name / "inside").mkdir(parents=True)
+    home.create()
     home.wipe()
     assert not home.path.exists()
 
